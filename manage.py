@@ -1,0 +1,19 @@
+#!/usr/bin/env python
+"""GardenOS's command line: `./manage.py help`."""
+
+import os
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gardenos.settings")
+    from gardenos.embedded_postgres import server_for_command
+
+    with server_for_command(sys.argv[1:]):  # finds the embedded server, or runs it as long as the command
+        from django.core.management import execute_from_command_line
+
+        execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
