@@ -298,6 +298,7 @@ WEB_THREADS = 8
 UNFOLD = {"SITE_TITLE": "GardenOS", "SITE_HEADER": "GardenOS", "SITE_URL": "/", "SHOW_HISTORY": False}
 PROMETHEUS_EXPORT_MIGRATIONS = False
 SILENCED_SYSTEM_CHECKS = [
+    "auth.W004",  # the e-mail is unique in lower case: crm_user_email_unique
     "security.W008",  # the ingress redirects to HTTPS, see SECURE_SSL_REDIRECT
 ]
 if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):

@@ -1,0 +1,23 @@
+"""The tables of the agents."""
+
+from ai_agents.models.queue import (
+    AgentCall,
+    AgentPool,
+    AgentTask,
+    Budget,
+    CallStatus,
+    ModelPrice,
+    PumpLease,
+    TaskState,
+)
+
+__all__ = [
+    "AgentCall",
+    "AgentPool",
+    "AgentTask",
+    "Budget",
+    "CallStatus",
+    "ModelPrice",
+    "PumpLease",
+    "TaskState",
+]

@@ -1,0 +1,116 @@
+"""What all actions share: reading a lead under lock, writing the timeline, and undo."""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.apps import apps
+from django.db import models, transaction
+from django.utils.translation import gettext as _
+
+from crm import clock
+from crm.errors import UndoRefused, VersionConflict
+from crm.models import Actor, Lead, TimelineEvent, Undo
+from crm.permissions import Verb, require
+
+UNDO_WINDOW = timedelta(seconds=8)
+UNDO_WINDOW_BULK = timedelta(days=7)
+
+UndoFunction = Callable[[Undo, Actor], None]
+_undoers: dict[str, UndoFunction] = {}
+
+
+def lead_for_change(lead_id: int, *, by: Actor, verb: Verb = Verb.EDIT) -> Lead:
+    """The lead, locked. Raises Lead.DoesNotExist when `by` may not see it, PermissionRefused."""
+    lead = Lead.objects.visible_to(by).select_for_update(of=("self",)).get(pk=lead_id)
+    require(by, verb, lead)
+    return lead
+
+
+def check_version(record: models.Model, version: int | None) -> None:
+    """Raises VersionConflict when the caller read an older version. None means: whatever it is."""
+    if version is not None and record.version != version:  # type: ignore[attr-defined]
+        raise VersionConflict(
+            _("Someone else changed this first. Look at their values, then save again."), current=record
+        )
+
+
+def tell(
+    lead: Lead, kind: str, summary: str, *, by: Actor, occurred_at: Any = None, **data: Any
+) -> TimelineEvent:
+    """Write one line of the lead's story, cut to 300 characters."""
+    return TimelineEvent.objects.create(
+        lead=lead,
+        kind=kind,
+        summary=summary[:299] + "…" if len(summary) > 300 else summary,
+        actor_kind=by.kind,
+        actor=by.user,
+        actor_label=by.label[:120],
+        occurred_at=occurred_at or clock.now(),
+        data=data,
+    )
+
+
+def undoable(action: str) -> Callable[[UndoFunction], UndoFunction]:
+    """Register how the action `action` is taken back: a function (undo row, by)."""
+
+    def register(function: UndoFunction) -> UndoFunction:
+        _undoers[action] = function
+        return function
+
+    return register
+
+
+def offer_undo(
+    action: str,
+    *,
+    by: Actor,
+    label: str,
+    before: dict[str, Any],
+    rows: Iterable[models.Model],
+    window: timedelta = UNDO_WINDOW,
+) -> Undo | None:
+    """Write the Undo row of the running action, for people only. `before` must be JSON."""
+    if by.user is None:
+        return None
+    versions: dict[str, dict[str, int]] = {}
+    for row in rows:
+        versions.setdefault(row._meta.label_lower, {})[str(row.pk)] = row.version  # type: ignore[attr-defined]
+    return Undo.objects.create(
+        action=action,
+        by=by.user,
+        label=label[:200],
+        before=before,
+        versions=versions,
+        expires_at=clock.now() + window,
+    )
+
+
+@transaction.atomic
+def undo(public_id: UUID | str, *, by: Actor) -> Undo:
+    """Take an action back.
+
+    Raises Undo.DoesNotExist for somebody else's, UndoRefused when it is too late, done already, or a row has
+    moved on since (the message names it).
+    """
+    row = Undo.objects.select_for_update().get(public_id=public_id, by=by.user)
+    if row.undone_at:
+        raise UndoRefused(_("This was undone already."))
+    if row.expires_at < clock.now():
+        raise UndoRefused(_("The time to undo this is over."))
+    for label, versions in row.versions.items():
+        model = apps.get_model(label)
+        now = dict(
+            model._default_manager.select_for_update()
+            .filter(pk__in=list(versions))
+            .values_list("pk", "version")
+        )
+        moved = [pk for pk, version in versions.items() if now.get(int(pk)) != version]
+        if moved:
+            names = ", ".join(str(record) for record in model._default_manager.filter(pk__in=moved)[:5])
+            raise UndoRefused(_("Changed since, so it stays as it is: %s") % (names or label))
+    _undoers[row.action](row, by)
+    row.undone_at = clock.now()
+    row.save(update_fields=["undone_at"])
+    return row

@@ -1,0 +1,15 @@
+"""The CRM app."""
+
+from importlib import import_module
+
+from django.apps import AppConfig
+
+
+class CRMConfig(AppConfig):
+    name = "crm"
+    verbose_name = "CRM"
+
+    def ready(self) -> None:
+        """Connect what listens to events: reactions of the domain, the queue's tasks, the live feed."""
+        for module in ("actions.reactions", "tasks", "live.broadcast"):
+            import_module(f"crm.{module}")

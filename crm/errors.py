@@ -1,0 +1,75 @@
+"""Every way the domain says no. Doors turn these into a message, an API problem or a command's line."""
+
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext_lazy as _
+
+
+class CRMError(Exception):
+    """The domain refuses. `code` is for programs, the text for people, `field` names what is wrong."""
+
+    code: ClassVar[str] = "refused"
+    status: ClassVar[int] = 409
+    title: ClassVar[Any] = _("Refused")
+
+    def __init__(self, message: Any = "", *, field: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.field = field
+        self.details = details
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args and self.args[0] else str(self.title)
+
+
+class InvalidValue(CRMError):
+    """A value breaks a rule of the domain; `field` names it."""
+
+    code, status, title = "invalid", 400, _("A value is not valid")
+
+
+class TransitionRefused(CRMError):
+    """The record cannot go from where it is to where it was sent."""
+
+    code, title = "transition_refused", _("This change is not possible now")
+
+
+class PermissionRefused(CRMError):
+    """The record is visible, the verb is not allowed."""
+
+    code, status, title = "permission_refused", 403, _("You are not allowed to do this")
+
+
+class VersionConflict(CRMError):
+    """Somebody saved first. `details["current"]` is the record as it is now."""
+
+    code, status, title = "version_conflict", 412, _("Someone else changed this first")
+
+
+class UndoRefused(CRMError):
+    """Too late, done already, or rows moved on; the message names them."""
+
+    code, title = "undo_refused", _("This can no longer be undone")
+
+
+class ApprovalRefused(CRMError):
+    """The follow-up cannot be approved or sent as it is."""
+
+    code, title = "approval_refused", _("This message cannot be approved")
+
+
+class ImportRefused(CRMError):
+    """The file or the mapping cannot be imported; the message says what to change."""
+
+    code, status, title = "import_refused", 400, _("This file cannot be imported")
+
+
+class AIUnavailable(CRMError):
+    """AI is off, paused or out of budget."""
+
+    code, title = "ai_unavailable", _("The agents are not available")
+
+
+class OutOfBounds(CRMError):
+    """A number lies outside its limits; the message gives them."""
+
+    code, status, title = "out_of_bounds", 400, _("Outside the limits")

@@ -1,0 +1,190 @@
+"""What happened, as frozen facts; who listens; how it is told.
+
+`publish` is called inside the action's transaction. Durable handlers run at once in that transaction, so a
+rollback takes their work back too. Live handlers run after the commit and may fail without harm.
+On the wire an event is named by noun and participle: LeadDisqualified is "lead.disqualified".
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from django.db import transaction
+
+
+@dataclass(frozen=True, slots=True)
+class LeadCreated:
+    lead_id: int
+    by_import: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeadChanged:
+    """Any visible change of a lead's own fields, status, owner or dates."""
+
+    lead_id: int
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeadFactsChanged:
+    """What an agent would read has changed: score again. `priority` 0 (first) to 9."""
+
+    lead_id: int
+    priority: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LeadAssigned:
+    lead_id: int
+    owner_id: int | None
+    previous_owner_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeadDisqualified:
+    lead_id: int
+    owner_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeadScored:
+    """`value` is the new blend, `source` where it came from (rules, statistics, model)."""
+
+    lead_id: int
+    value: int
+    source: str
+    previous: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InquiryReceived:
+    inquiry_id: int
+    lead_id: int
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NoteAdded:
+    lead_id: int
+    note_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A customer wrote. Unsent follow-ups become stale, a sleeping lead wakes."""
+
+    lead_id: int
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageChanged:
+    """An outgoing message moved on: queued, sending, sent, uncertain, failed, bounced."""
+
+    lead_id: int
+    message_id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUpChanged:
+    """A follow-up was generated, edited, approved, scheduled, sent, rejected, made stale or expired."""
+
+    lead_id: int
+    follow_up_id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRequested:
+    """Somebody asks an agent for a draft (a button, a rule)."""
+
+    lead_id: int
+    purpose: str = "first_answer"
+    instruction: str = ""
+    user_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportProgressed:
+    import_id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFinished:
+    """`analyse` is "none", a number as text (the best N by rules), or "all"."""
+
+    import_id: int
+    analyse: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgressed:
+    job_id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTaskQueued:
+    task_id: int
+    kind: str
+    lead_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTaskChanged:
+    """A task started, finished, died or was cancelled."""
+
+    task_id: int
+    kind: str
+    state: str
+    lead_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPoolChanged:
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class PersonErased:
+    lead_id: int
+
+
+Event = TypeVar("Event")
+Handler = Callable[[Event], None]
+_durable: dict[type, list[Handler]] = defaultdict(list)
+_live: dict[type, list[Handler]] = defaultdict(list)
+
+
+def on(*event_types: type, live: bool = False) -> Callable[[Handler], Handler]:
+    """Register a handler: in the transaction, or with `live=True` after its commit."""
+
+    def register(handler: Handler) -> Handler:
+        for event_type in event_types:
+            (_live if live else _durable)[event_type].append(handler)
+        return handler
+
+    return register
+
+
+def publish(event: object) -> None:
+    """Tell everybody. Must be called inside a transaction."""
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError(f"{type(event).__name__} was published outside a transaction")
+    for handler in _durable[type(event)]:
+        handler(event)
+    for handler in _live[type(event)]:
+        # no functools.partial: robust on_commit logs __qualname__ (Django ticket 36487)
+        transaction.on_commit(lambda handler=handler: handler(event), robust=True)
+
+
+def wire_name(event_type: type) -> str:
+    """LeadDisqualified -> "lead.disqualified", AgentTaskQueued -> "agent_task.queued"."""
+    words = re.findall(r"[A-Z][a-z]*", event_type.__name__)
+    verb = 2 if words[-2:] == ["Facts", "Changed"] else 1
+    return f"{'_'.join(words[:-verb])}.{'_'.join(words[-verb:])}".lower()

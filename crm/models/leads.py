@@ -1,0 +1,421 @@
+"""Leads, where they come from, how they are reached and how they are recognised."""
+
+from datetime import datetime
+from typing import Self
+
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
+from django.utils.translation import gettext_lazy as _
+
+from crm import clock
+from crm.errors import TransitionRefused
+from crm.models.actors import Actor
+from crm.models.base import Record, VersionedRecord, choices_known
+from crm.models.users import Role, Team, TeamMember, User
+
+
+class Channel(models.TextChoices):
+    FORM = "form", _("Web form")
+    EMAIL = "email", _("E-mail")
+    API = "api", _("API")
+    CSV = "csv", _("Import")
+    PHONE = "phone", _("Phone")
+    MANUAL = "manual", _("By hand")
+
+
+class LeadSource(VersionedRecord):
+    """Where leads come from; external ids are unique within it."""
+
+    code = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=8, choices=Channel, default=Channel.MANUAL)
+    campaign = models.CharField(max_length=120, blank=True)
+    monthly_cost = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True)
+    currency = models.CharField(max_length=3, default="EUR")
+    default_team = models.ForeignKey(Team, models.PROTECT, null=True, blank=True, related_name="sources")
+    default_country = models.CharField(
+        max_length=2, blank=True, help_text=_("ISO code; how phone numbers without a country are read")
+    )
+    key_hash = models.CharField(max_length=64, blank=True, editable=False)
+
+    class Meta:
+        ordering = ("name",)
+        constraints = [choices_known("crm_leadsource", "kind", Channel.values)]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LeadStatus(models.TextChoices):
+    NEW = "new", _("New")
+    WORKING = "working", _("Working")
+    NURTURING = "nurturing", _("Nurturing")
+    CONVERTED = "converted", _("Converted")
+    DISQUALIFIED = "disqualified", _("Disqualified")
+
+
+OPEN_STATUSES = (LeadStatus.NEW, LeadStatus.WORKING, LeadStatus.NURTURING)
+TRANSITIONS: dict[str, set[str]] = {
+    LeadStatus.NEW: {
+        LeadStatus.WORKING,
+        LeadStatus.NURTURING,
+        LeadStatus.CONVERTED,
+        LeadStatus.DISQUALIFIED,
+    },
+    LeadStatus.WORKING: {LeadStatus.NURTURING, LeadStatus.CONVERTED, LeadStatus.DISQUALIFIED},
+    LeadStatus.NURTURING: {LeadStatus.WORKING, LeadStatus.CONVERTED, LeadStatus.DISQUALIFIED},
+    LeadStatus.CONVERTED: set(),
+    LeadStatus.DISQUALIFIED: {LeadStatus.WORKING},
+}
+
+
+class LeadKind(models.TextChoices):
+    PERSON = "person", _("Person")
+    BUSINESS = "business", _("Business")
+
+
+class Outcome(models.TextChoices):
+    UNKNOWN = "unknown", _("Unknown")
+    WON = "won", _("Won")
+    LOST = "lost", _("Lost")
+
+
+class OutcomeFrom(models.TextChoices):
+    ACTION = "action", _("Action")
+    IMPORT = "import", _("Import")
+
+
+class NextActionKind(models.TextChoices):
+    CALL = "call", _("Call")
+    EMAIL = "email", _("E-mail")
+    MEETING = "meeting", _("Meeting")
+    TODO = "todo", _("To do")
+    REVIEW = "review", _("Review")
+
+
+class ScoreSource(models.TextChoices):
+    RULES = "rules", _("Rules")
+    STATISTICS = "statistics", _("Statistics")
+    MODEL = "model", _("Model estimate")
+
+
+class LeadQuerySet(models.QuerySet["Lead"]):
+    def live(self) -> Self:
+        """Neither deleted nor merged into another."""
+        return self.filter(deleted_at=None, merged_into=None)
+
+    def open(self) -> Self:
+        return self.live().filter(status__in=OPEN_STATUSES)
+
+    def due(self, at: datetime) -> Self:
+        """Open leads whose next action is due at `at`."""
+        return self.open().filter(next_action_at__lte=at)
+
+    def visible_to(self, who: User | Actor) -> Self:
+        """What this person may read (THREATS 7): all, their teams', or their own and their teams' pool."""
+        if isinstance(who, Actor):
+            if who.user is None:
+                return self.live()
+            who = who.user
+        if not who.is_active:
+            return self.none()
+        if who.role == Role.ADMIN:
+            return self.live()
+        in_my_team = Exists(TeamMember.objects.filter(user=who, team=OuterRef("team")))
+        if who.role in {Role.MANAGER, Role.READ_ONLY}:
+            return self.live().filter(Q(owner=who) | in_my_team)
+        return self.live().filter(Q(owner=who) | Q(in_my_team, owner=None))
+
+    def hottest_first(self) -> Self:
+        return self.order_by(F("score").desc(nulls_last=True), "-id")
+
+    def newest_first(self) -> Self:
+        return self.order_by("-created_at", "-id")
+
+
+class Lead(VersionedRecord):
+    """Someone who may buy: the work item. No unique e-mail, because people come back."""
+
+    name = models.CharField(_("name"), max_length=200)
+    company = models.CharField(_("company"), max_length=200, blank=True)
+    title = models.CharField(_("job title"), max_length=120, blank=True)
+    kind = models.CharField(max_length=8, choices=LeadKind, default=LeadKind.PERSON)
+    mailing_address = models.TextField(_("mailing address"), blank=True, max_length=500)
+    physical_address = models.TextField(_("site address"), blank=True, max_length=500)
+    country = models.CharField(_("country"), max_length=2, blank=True)
+    interest = models.CharField(_("interest"), max_length=300, blank=True)
+    est_value = models.DecimalField(
+        _("estimated value"), max_digits=14, decimal_places=2, null=True, blank=True
+    )
+    currency = models.CharField(_("currency"), max_length=3, default="EUR")
+    status = models.CharField(_("status"), max_length=12, choices=LeadStatus, default=LeadStatus.NEW)
+    status_changed_at = models.DateTimeField(default=clock.now, editable=False)
+    disqualify_reason = models.CharField(max_length=200, blank=True)
+    outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.UNKNOWN)
+    outcome_at = models.DateTimeField(null=True, blank=True)
+    outcome_from = models.CharField(max_length=6, choices=OutcomeFrom, blank=True)
+    owner = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="leads")
+    team = models.ForeignKey(Team, models.PROTECT, null=True, blank=True, related_name="leads")
+    source = models.ForeignKey(LeadSource, models.PROTECT, related_name="leads")
+    next_action_at = models.DateTimeField(null=True, blank=True)
+    next_action_kind = models.CharField(max_length=8, choices=NextActionKind, blank=True)
+    snoozed_until = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="outbound tries since the last answer")
+    max_attempts = models.PositiveSmallIntegerField(default=6)
+    last_inbound_at = models.DateTimeField(null=True, blank=True)
+    last_outbound_at = models.DateTimeField(null=True, blank=True)
+    score = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="0 to 100: the current blend, NULL while not scored"
+    )
+    score_source = models.CharField(max_length=10, choices=ScoreSource, blank=True)
+    converted_at = models.DateTimeField(null=True, blank=True)
+    merged_into = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="merged")
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    custom = models.JSONField(default=dict, blank=True, help_text="values of CustomField, by key")
+    search_text = models.TextField(
+        default="", editable=False, help_text="folded name, company, e-mail, phone digits; kept by actions"
+    )
+
+    objects = LeadQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            choices_known("crm_lead", "status", LeadStatus.values),
+            choices_known("crm_lead", "kind", LeadKind.values),
+            choices_known("crm_lead", "outcome", Outcome.values),
+            models.CheckConstraint(name="crm_lead_has_name", condition=~Q(name="")),
+            models.CheckConstraint(
+                name="crm_lead_score_0_to_100", condition=Q(score=None) | Q(score__range=(0, 100))
+            ),
+            models.CheckConstraint(
+                name="crm_lead_score_has_source",
+                condition=Q(score=None, score_source="")
+                | Q(score__isnull=False, score_source__in=ScoreSource.values),
+            ),
+            models.CheckConstraint(
+                name="crm_lead_converted_has_time",
+                condition=~Q(status=LeadStatus.CONVERTED) | Q(converted_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="crm_lead_disqualified_has_reason",
+                condition=~Q(status=LeadStatus.DISQUALIFIED) | ~Q(disqualify_reason=""),
+            ),
+            models.CheckConstraint(
+                name="crm_lead_nurturing_has_wake_time",
+                condition=~Q(status=LeadStatus.NURTURING) | Q(snoozed_until__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="crm_lead_outcome_has_time_and_origin",
+                condition=Q(outcome=Outcome.UNKNOWN, outcome_at=None, outcome_from="")
+                | Q(
+                    outcome__in=[Outcome.WON, Outcome.LOST],
+                    outcome_at__isnull=False,
+                    outcome_from__in=OutcomeFrom.values,
+                ),
+            ),
+            models.CheckConstraint(
+                name="crm_lead_next_action_whole",
+                condition=Q(next_action_at=None, next_action_kind="")
+                | Q(next_action_at__isnull=False, next_action_kind__in=NextActionKind.values),
+            ),
+            models.CheckConstraint(
+                name="crm_lead_value_not_negative", condition=Q(est_value=None) | Q(est_value__gte=0)
+            ),
+            models.CheckConstraint(
+                name="crm_lead_not_merged_into_itself",
+                condition=Q(merged_into=None) | ~Q(merged_into=F("id")),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                F("owner"),
+                F("next_action_at"),
+                name="crm_lead_owner_next",
+                condition=Q(status__in=list(OPEN_STATUSES), deleted_at=None, merged_into=None),
+            ),
+            models.Index(
+                F("team"),
+                F("next_action_at"),
+                name="crm_lead_team_next",
+                condition=Q(status__in=list(OPEN_STATUSES), deleted_at=None, merged_into=None),
+            ),
+            models.Index(F("score").desc(nulls_last=True), F("id").desc(), name="crm_lead_score_desc"),
+            models.Index(F("created_at").desc(), F("id").desc(), name="crm_lead_created_desc"),
+            models.Index(
+                F("owner"), F("status"), F("created_at").desc(), F("id").desc(), name="crm_lead_owner_status"
+            ),
+            models.Index(F("team"), F("created_at").desc(), F("id").desc(), name="crm_lead_team_created"),
+            GinIndex(OpClass(F("search_text"), name="gin_trgm_ops"), name="crm_lead_search_trgm"),
+            GinIndex(F("custom"), name="crm_lead_custom_gin"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN_STATUSES
+
+    @property
+    def band(self) -> str:
+        """hot from 75, warm from 50, cool below; "none" while not scored."""
+        return band_of(self.score)
+
+    def move_to(self, status: LeadStatus) -> None:
+        """Change status in memory; the caller saves. Raises TransitionRefused."""
+        if status not in TRANSITIONS[self.status]:
+            raise TransitionRefused(
+                _("A lead cannot go from %(old)s to %(new)s.")
+                % {"old": self.get_status_display(), "new": LeadStatus(status).label}
+            )
+        self.status = status
+        self.status_changed_at = clock.now()
+
+
+def band_of(score: int | None) -> str:
+    """The band of a score: hot, warm, cool, or none."""
+    if score is None:
+        return "none"
+    return "hot" if score >= 75 else "warm" if score >= 50 else "cool"
+
+
+class InquiryState(models.TextChoices):
+    RECEIVED = "received", _("Received")
+    ATTACHED = "attached", _("Attached")
+    CREATED = "created", _("Created a lead")
+    SPAM = "spam", _("Spam")
+    FAILED = "failed", _("Failed")
+
+
+class Inquiry(Record):
+    """What came in, as it came in. Never edited, may repeat; `idempotency_key` makes a resend harmless."""
+
+    source = models.ForeignKey(LeadSource, models.PROTECT, related_name="inquiries")
+    channel = models.CharField(max_length=8, choices=Channel)
+    payload = models.JSONField(default=dict)
+    message = models.TextField(blank=True, help_text="the customer's own words")
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 NULL is "no key"
+    utm = models.JSONField(default=dict, blank=True)
+    spam_score = models.PositiveSmallIntegerField(default=0)
+    state = models.CharField(max_length=8, choices=InquiryState, default=InquiryState.RECEIVED)
+    lead = models.ForeignKey(Lead, models.SET_NULL, null=True, blank=True, related_name="inquiries")
+    received_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        verbose_name_plural = "inquiries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="crm_inquiry_once_per_key",
+            ),
+            choices_known("crm_inquiry", "channel", Channel.values),
+            choices_known("crm_inquiry", "state", InquiryState.values),
+        ]
+        indexes = [models.Index(F("lead"), F("received_at").desc(), name="crm_inquiry_lead")]
+
+    def __str__(self) -> str:
+        return f"{self.get_channel_display()} {self.received_at:%Y-%m-%d}"
+
+
+class PointKind(models.TextChoices):
+    EMAIL = "email", _("E-mail")
+    PHONE = "phone", _("Phone")
+    URL = "url", _("Website")
+
+
+class PointState(models.TextChoices):
+    UNVERIFIED = "unverified", _("Not verified")
+    OK = "ok", _("Works")
+    BOUNCED = "bounced", _("Bounced")
+    INVALID = "invalid", _("Invalid")
+
+
+class ContactPoint(Record):
+    """A way to reach a lead: `raw` as given, `norm` for comparison (lower-case address, E.164 number)."""
+
+    lead = models.ForeignKey(Lead, models.CASCADE, related_name="contact_points")
+    kind = models.CharField(max_length=5, choices=PointKind)
+    raw = models.CharField(max_length=320)
+    norm = models.CharField(max_length=320)
+    is_primary = models.BooleanField(default=False)
+    state = models.CharField(max_length=10, choices=PointState, default=PointState.UNVERIFIED)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["lead", "kind", "norm"], name="crm_contactpoint_once_per_lead"),
+            models.UniqueConstraint(
+                fields=["lead", "kind"], condition=Q(is_primary=True), name="crm_contactpoint_one_primary"
+            ),
+            choices_known("crm_contactpoint", "kind", PointKind.values),
+            choices_known("crm_contactpoint", "state", PointState.values),
+            models.CheckConstraint(name="crm_contactpoint_has_norm", condition=~Q(norm="")),
+        ]
+        indexes = [models.Index(fields=["kind", "norm"], name="crm_contactpoint_norm")]
+
+    def __str__(self) -> str:
+        return self.raw
+
+
+class KeyKind(models.TextChoices):
+    EMAIL = "email", _("E-mail")
+    PHONE = "phone", _("Phone")
+    DOMAIN = "domain", _("Domain")
+    EXTERNAL = "external", _("External id")
+    NAME_COMPANY = "name_company", _("Name and company")
+
+
+STRONG_KEYS = (KeyKind.EMAIL, KeyKind.PHONE, KeyKind.EXTERNAL)
+
+
+class MatchKey(models.Model):
+    """What a lead is recognised by. Derived from its data; may be rebuilt at any time.
+
+    `value`: for email the normalised address (and the one without its plus-tag as a second row), for phone
+    E.164, for external "<source id>:<id>", for domain the company's domain, for name_company both folded.
+    """
+
+    lead = models.ForeignKey(Lead, models.CASCADE, related_name="match_keys")
+    kind = models.CharField(max_length=12, choices=KeyKind)
+    value = models.CharField(max_length=420)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["lead", "kind", "value"], name="crm_matchkey_once_per_lead"),
+            choices_known("crm_matchkey", "kind", KeyKind.values),
+        ]
+        indexes = [models.Index(fields=["kind", "value"], name="crm_matchkey_value")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.value}"
+
+
+class FieldType(models.TextChoices):
+    TEXT = "text", _("Text")
+    NUMBER = "number", _("Number")
+    BOOLEAN = "boolean", _("Yes or no")
+    DATE = "date", _("Date")
+    CHOICE = "choice", _("Choice")
+
+
+class CustomField(VersionedRecord):
+    """A field of the customer's own. Values lie in `Lead.custom[key]`."""
+
+    target = models.CharField(max_length=12, default="lead", editable=False)
+    key = models.SlugField(max_length=60)
+    label = models.CharField(max_length=120)
+    type = models.CharField(max_length=8, choices=FieldType, default=FieldType.TEXT)
+    options = models.JSONField(default=list, blank=True, help_text="the words of a choice field")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ("position", "label")
+        constraints = [
+            models.UniqueConstraint(fields=["target", "key"], name="crm_customfield_key_once"),
+            choices_known("crm_customfield", "target", ["lead"]),
+            choices_known("crm_customfield", "type", FieldType.values),
+        ]
+
+    def __str__(self) -> str:
+        return self.label

@@ -1,0 +1,117 @@
+"""Who may do what: one table of role and verb. Which rows a person sees at all is `visible_to`.
+
+Deny by default. A superuser flag, Django permissions and groups decide nothing.
+"""
+
+from enum import StrEnum
+
+from django.utils.translation import gettext as _
+
+from crm.errors import PermissionRefused
+from crm.models import Actor, ActorKind, Lead, Role, TeamMember, User
+
+
+class Verb(StrEnum):
+    SEE = "see"
+    CREATE = "create"
+    EDIT = "edit"
+    REASSIGN = "reassign"
+    SEND = "send"  # edit, approve, dismiss a follow-up
+    DELETE = "delete"
+    IMPORT = "import"
+    EXPORT = "export"
+    SET_UP = "set_up"  # users, teams, sources, fields, pools, tokens of others
+
+
+class Reach(StrEnum):
+    ALL = "all"
+    TEAM = "team"  # leads of the person's teams, and own ones
+    OWN = "own"
+    OWN_OR_POOL = "own_or_pool"  # own ones, and unassigned ones of the person's teams
+    NONE = "none"
+
+
+RIGHTS: dict[Role, dict[Verb, Reach]] = {
+    Role.ADMIN: dict.fromkeys(Verb, Reach.ALL),
+    Role.MANAGER: {
+        Verb.SEE: Reach.TEAM,
+        Verb.CREATE: Reach.TEAM,
+        Verb.EDIT: Reach.TEAM,
+        Verb.REASSIGN: Reach.TEAM,
+        Verb.SEND: Reach.TEAM,
+        Verb.DELETE: Reach.TEAM,
+        Verb.IMPORT: Reach.TEAM,
+        Verb.EXPORT: Reach.TEAM,
+    },
+    Role.REP: {
+        Verb.SEE: Reach.OWN_OR_POOL,
+        Verb.CREATE: Reach.OWN,
+        Verb.EDIT: Reach.OWN,
+        Verb.REASSIGN: Reach.OWN_OR_POOL,
+        Verb.SEND: Reach.OWN,
+        Verb.IMPORT: Reach.OWN,
+        Verb.EXPORT: Reach.OWN,
+    },
+    Role.READ_ONLY: {Verb.SEE: Reach.TEAM},
+}
+# A token acts with its owner's role, cut down to its scopes; without "read" it reads nothing.
+SCOPE_OF_VERB = {
+    Verb.SEE: "read",
+    Verb.CREATE: "write",
+    Verb.EDIT: "write",
+    Verb.SEND: "send",
+    Verb.REASSIGN: "leads:assign",
+    Verb.IMPORT: "import",
+    Verb.EXPORT: "export",
+    Verb.SET_UP: "agents",
+}
+SCOPES = tuple(sorted(set(SCOPE_OF_VERB.values())))
+DEFAULT_SCOPES = ("read", "write")
+SYSTEM_VERBS = {Verb.SEE, Verb.CREATE, Verb.EDIT, Verb.REASSIGN, Verb.IMPORT}
+
+
+def reach(who: User | Actor, verb: Verb) -> Reach:
+    """How far `who` may go with this verb. An agent may only read; sending is always a person's act."""
+    actor = Actor.of(who) if isinstance(who, User) else who
+    if actor.kind == ActorKind.AGENT:
+        return Reach.ALL if verb == Verb.SEE else Reach.NONE
+    if actor.user is None:
+        return Reach.ALL if verb in SYSTEM_VERBS else Reach.NONE
+    if not actor.user.is_active:
+        return Reach.NONE
+    if actor.kind == ActorKind.API and SCOPE_OF_VERB.get(verb) not in actor.scopes:
+        return Reach.NONE
+    return RIGHTS[Role(actor.user.role)].get(verb, Reach.NONE)
+
+
+def may(who: User | Actor, verb: Verb, lead: Lead | None = None) -> bool:
+    """Whether `who` may do this, to this lead if one is given. At most one query."""
+    allowed = reach(who, verb)
+    if allowed in {Reach.NONE, Reach.ALL} or lead is None:
+        return allowed != Reach.NONE
+    user = who.user if isinstance(who, Actor) else who
+    if user is not None and lead.owner_id == user.pk:
+        return True
+    if allowed == Reach.OWN or lead.team_id is None or user is None:
+        return False
+    if allowed == Reach.OWN_OR_POOL and lead.owner_id is not None:
+        return False
+    return TeamMember.objects.filter(user=user, team_id=lead.team_id).exists()
+
+
+def require(who: User | Actor, verb: Verb, lead: Lead | None = None) -> None:
+    """Raises PermissionRefused with a sentence that names what is missing."""
+    if may(who, verb, lead):
+        return
+    if isinstance(who, Actor) and who.kind == ActorKind.API and SCOPE_OF_VERB.get(verb) not in who.scopes:
+        raise PermissionRefused(_("This token lacks the scope “%s”.") % SCOPE_OF_VERB.get(verb))
+    raise PermissionRefused(_SENTENCES.get(verb, _("Your role does not allow this.")))
+
+
+_SENTENCES = {
+    Verb.EDIT: "You can read this lead, but only its owner or their manager may change it.",
+    Verb.SEND: "Only the lead's owner or their manager may approve or dismiss its messages.",
+    Verb.REASSIGN: "You may give away your own leads and take leads from your team's pool.",
+    Verb.IMPORT: "Your role does not allow imports.",
+    Verb.SET_UP: "Only an admin may change this.",
+}

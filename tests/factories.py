@@ -1,0 +1,88 @@
+"""Plain functions that make what a test needs: `make_lead(**what_matters)`."""
+
+from itertools import count
+from typing import Any
+
+from crm.models import (
+    Actor,
+    Channel,
+    ContactPoint,
+    FollowUp,
+    FollowUpState,
+    Inquiry,
+    InquiryState,
+    KeyKind,
+    Lead,
+    LeadSource,
+    MatchKey,
+    PointKind,
+    Role,
+    Team,
+    TeamMember,
+    User,
+    follow_up_hash,
+)
+
+_number = count(1)
+PASSWORD = "correct horse battery"
+
+
+def make_team(name: str = "") -> Team:
+    return Team.objects.create(name=name or f"Team {next(_number)}")
+
+
+def make_user(role: Role = Role.REP, *, team: Team | None = None, **fields: Any) -> User:
+    """A user of this role, in `team` if one is given."""
+    n = next(_number)
+    fields.setdefault("name", f"Person {n}")
+    user = User.objects.create_user(
+        fields.pop("email", f"person{n}@example.com"), PASSWORD, role=role, **fields
+    )
+    if team:
+        TeamMember.objects.create(team=team, user=user)
+    return user
+
+
+def make_admin(**fields: Any) -> User:
+    return make_user(Role.ADMIN, **fields)
+
+
+def make_source(code: str = "", **fields: Any) -> LeadSource:
+    code = code or f"source-{next(_number)}"
+    fields.setdefault("name", code)
+    return LeadSource.objects.get_or_create(code=code, defaults=fields)[0]
+
+
+def make_lead(*, email: str = "", phone: str = "", message: str = "", **fields: Any) -> Lead:
+    """A lead as a row, without the intake's reactions. Use actions where those matter."""
+    fields.setdefault("name", f"Lead {next(_number)}")
+    fields.setdefault("source", None)
+    if fields["source"] is None:
+        fields["source"] = make_source("web")
+    fields.setdefault("search_text", f"{fields['name']} {fields.get('company', '')} {email}".lower())
+    lead = Lead.objects.create(**fields)
+    for kind, value in ((PointKind.EMAIL, email), (PointKind.PHONE, phone)):
+        if value:
+            ContactPoint.objects.create(lead=lead, kind=kind, raw=value, norm=value.lower(), is_primary=True)
+            MatchKey.objects.create(lead=lead, kind=KeyKind(kind.value), value=value.lower())
+    if message:
+        Inquiry.objects.create(
+            source=lead.source, channel=Channel.FORM, message=message, lead=lead, state=InquiryState.CREATED
+        )
+    return lead
+
+
+def make_follow_up(lead: Lead, **fields: Any) -> FollowUp:
+    """A generated draft to the lead's address."""
+    fields.setdefault("to_address", "customer@example.com")
+    fields.setdefault("subject", "Your garden")
+    fields.setdefault("body", "Hello,\n\nthank you for your message.\n\nJo")
+    fields.setdefault("state", FollowUpState.GENERATED)
+    fields["body_sha256"] = follow_up_hash(fields["to_address"], fields["subject"], fields["body"])
+    if fields["state"] in {FollowUpState.APPROVED, FollowUpState.SCHEDULED, FollowUpState.SENT}:
+        fields.setdefault("approved_sha256", fields["body_sha256"])
+    return FollowUp.objects.create(lead=lead, **fields)
+
+
+def actor(user: User) -> Actor:
+    return Actor.of(user)
