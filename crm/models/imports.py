@@ -91,7 +91,8 @@ class ImportRow(models.Model):
     """What became of one row of the file. `before` holds the values an update replaced."""
 
     job = models.ForeignKey(ImportJob, models.CASCADE, related_name="rows")
-    row_no = models.PositiveIntegerField(help_text="line of data, the first after the header is 1")
+    row_no = models.PositiveIntegerField(help_text="row of data, the first after the header is 1")
+    line_no = models.PositiveIntegerField(help_text="line of the file where the row begins")
     raw = models.JSONField(null=True, help_text="kept for rows that failed")
     verdict = models.CharField(max_length=6, choices=Verdict)
     field = models.CharField(max_length=120, blank=True, help_text="the column that is wrong")
@@ -116,19 +117,23 @@ class ImportStage(models.Model):
     job_id = models.BigIntegerField()
     row_no = models.PositiveIntegerField()
     line_no = models.PositiveIntegerField()
-    raw = models.JSONField()
-    fields = models.JSONField(default=dict, help_text="normalised values by field")
+    raw = models.JSONField(null=True, help_text="the cells as they stand in the file, of a row that failed")
+    fields = models.JSONField(
+        default=dict, help_text="normalised values by field, as receive_inquiry takes them"
+    )
     custom = models.JSONField(default=dict)
     email_key = models.TextField(default="")
     email_plain_key = models.TextField(default="", help_text="without the plus-tag")
     phone_key = models.TextField(default="")
     external_key = models.TextField(default="")
-    row_hash = models.TextField(default="")
+    domain_key = models.TextField(default="")
+    name_company_key = models.TextField(default="")
+    row_hash = models.TextField(default="", help_text="of all that the row says, after mapping")
+    search_text = models.TextField(default="")
     verdict = models.TextField(default="")
     field = models.TextField(default="")
     message = models.TextField(default="")
     lead_id = models.BigIntegerField(null=True)
-    is_done = models.BooleanField(default=False)
 
     class Meta:
         indexes = [models.Index(fields=["job_id", "row_no"], name="crm_importstage_row")]
