@@ -1,19 +1,69 @@
-"""How the agents' work can fail."""
+"""What can go wrong between a task and its answer. None of these reaches a door: the pump turns each into
+an outcome.
+
+The outcome of each is one row of the table in docs/ai/engine.md; `code` is what AgentTask.error and the
+metrics say.
+"""
 
 from typing import ClassVar
 
 
 class AgentError(Exception):
-    """`code` is stored with the task; texts never hold a lead's data or a provider's answer."""
+    """Anything an agent's run may end in, other than a result.
 
-    code: ClassVar[str] = "agent_error"
+    `code` and `reason` are stored with the task and the call: short words, never a lead's data. `detail` is
+    for the repair call and for people who look at one call.
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, reason: str = "", detail: str = "") -> None:
+        super().__init__(reason or self.code)
+        self.reason = reason or self.code
+        self.detail = detail
 
 
 class BadAnswer(AgentError):
-    """The model left the agreed shape. `reasons` are short sentences that the one repair call is given."""
+    """The model left the agreed shape. `reason` is a short code (`empty`, `truncated`, `not_json`, ...)."""
 
     code = "invalid_output"
 
-    def __init__(self, *reasons: str) -> None:
-        super().__init__("; ".join(reasons))
-        self.reasons = reasons
+
+class Refused(AgentError):
+    """The model or its content filter declined. A person looks at it; it is not asked again."""
+
+    code = "refused"
+
+
+class ProviderError(AgentError):
+    """The call did not bring an answer. Asked again later, by backoff; an attempt is spent."""
+
+    code = "provider_error"
+
+
+class TimedOut(ProviderError):
+    """The wall clock of the call ran out. What it cost is unknown."""
+
+    code = "timeout"
+
+
+class RateLimited(ProviderError):
+    """429: come back in `retry_after_s` (None: the provider did not say). Spends no attempt."""
+
+    code = "rate_limited"
+
+    def __init__(self, reason: str = "", detail: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(reason, detail)
+        self.retry_after_s = retry_after_s
+
+
+class WrongRequest(ProviderError):
+    """400, 404, 422: asking the same again cannot help."""
+
+    code = "wrong_request"
+
+
+class NoAccess(ProviderError):
+    """401, 402, 403: the key is wrong, spent or barred. The pool pauses until a person acts."""
+
+    code = "no_access"
