@@ -1,0 +1,12 @@
+"""Every address of GardenOS. /livez, /readyz and /metrics are answered before it, by gardenos/health.py."""
+
+from allauth.account.decorators import secure_admin_login
+from django.contrib import admin
+from django.urls import include, path
+
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  one way to sign in
+
+urlpatterns = [
+    path("accounts/", include("allauth.account.urls")),
+    path("admin/", admin.site.urls),
+]
