@@ -1,0 +1,1 @@
+"""Importing this connects the domain's own reactions: modules that register handlers with @events.on."""

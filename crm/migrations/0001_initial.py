@@ -8,7 +8,7 @@ import django.db.models.functions.datetime
 import django.db.models.functions.text
 import uuid
 from django.conf import settings
-from django.contrib.postgres.operations import TrigramExtension, UnaccentExtension
+from django.contrib.postgres.operations import TrigramExtension
 from django.db import migrations, models
 
 
@@ -46,11 +46,6 @@ END $$;
 UNLOGGED = """
 ALTER TABLE crm_importstage SET UNLOGGED;
 ALTER TABLE crm_ratehit SET UNLOGGED;
-"""
-# How texts are compared: lower case, no accents. The same in Python: crm.imports.normalise.fold.
-FOLD = """
-CREATE FUNCTION crm_fold(value text) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS
-$$ SELECT lower(public.unaccent(value)) $$;
 """
 # The story of a lead is not rewritten. Merge, erase, undo and retention say so with a transaction-local setting.
 APPEND_ONLY = """
@@ -121,7 +116,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(GRANTS, NO_GRANTS),
         TrigramExtension(),
-        UnaccentExtension(),
         migrations.CreateModel(
             name='Heartbeat',
             fields=[
@@ -893,7 +887,6 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['scheduled', 'sent']), _negated=True), models.Q(('to_address', ''), _negated=True), _connector='OR'), name='crm_followup_sent_has_recipient'),
         ),
         migrations.RunSQL(UNLOGGED, migrations.RunSQL.noop),
-        migrations.RunSQL(FOLD, "DROP FUNCTION crm_fold(text)"),
         migrations.RunSQL(APPEND_ONLY, NOT_APPEND_ONLY),
         migrations.RunSQL(APPROVED_BYTES, NOT_APPROVED_BYTES),
     ]
