@@ -86,7 +86,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "gardenos.health.HealthMiddleware",
-    "crm.api.base.RequestIdMiddleware",
+    "crm.api.request_ids.RequestIdMiddleware",
+    "crm.api.problems.ApiProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -248,17 +249,20 @@ if AI_PROVIDER == "openai_compatible" and not (OPENAI_BASE_URL and OPENAI_API_KE
     )
 
 # --- API ---------------------------------------------------------------------------------------------------
+API_RATE_PER_MINUTE = env.integer("API_RATE_PER_MINUTE", 600, least=1, most=1_000_000)  # a token or user
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "crm.api.authentication.TokenAuthentication",
         "crm.api.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["crm.api.base.OrjsonRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["crm.api.base.StrictJSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "crm.api.base.KeysetPagination",
+    "DEFAULT_RENDERER_CLASSES": ["crm.api.strict_json.OrjsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["crm.api.strict_json.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "crm.api.paging.KeysetPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "crm.api.base.problem_handler",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "crm.api.problems.problem_handler",
+    "URL_FORMAT_OVERRIDE": None,  # ?format= would be an unchecked parameter of every address
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 SPECTACULAR_SETTINGS = {
