@@ -1,0 +1,159 @@
+"""What the queue runs, and the only way to put work on it. With ai_agents.tasks the only modules that know
+django_q.
+
+A row of the queue is a hint: it holds the name of an allowed function and a few plain values, never an
+object. Everything here is safe to run twice, and found again by a sweep when a hint is lost.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from django.apps import apps
+from django.contrib import admin
+from django.db import connection, transaction
+from django.db.models.signals import post_migrate
+from django.dispatch import receiver
+from django_q import tasks as django_q_tasks
+from django_q.signals import post_spawn
+
+from crm import clock
+from crm.actions.housekeeping import delete_expired
+
+log = logging.getLogger(__name__)
+Task = TypeVar("Task", bound=Callable[..., Any])
+DEFAULT, AI = CLUSTERS = ("default", "ai")
+SCHEDULE_PREFIX = "gardenos: "
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    function: Callable[..., Any]
+    cluster: str
+    every_minutes: int | None
+
+
+_allowed: dict[str, _Allowed] = {}
+
+
+def task(*, cluster: str = DEFAULT, every_minutes: int | None = None) -> Callable[[Task], Task]:
+    """Allow the queue to run this function. With `every_minutes` it also runs by schedule, without
+    arguments.
+    """
+
+    def register(function: Task) -> Task:
+        path = f"{function.__module__}.{function.__qualname__}"
+        _allowed[path] = _Allowed(function, cluster, every_minutes)
+        return function
+
+    return register
+
+
+def enqueue(path: str, *args: str | int | float | bool | None, cluster: str | None = None) -> str:
+    """Put one call on the queue, within the caller's transaction: a rollback takes it back. Returns its
+    id.
+
+    `path` names a function decorated with `@task` ("crm.tasks.heartbeat"); ValueError for any other.
+    Arguments are plain values: ids, not objects (TypeError). `cluster` is the function's own unless given.
+    """
+    if path not in _allowed:
+        raise ValueError(f"{path} is not a task; decorate it with @task and import its module in ready()")
+    if any(arg is not None and not isinstance(arg, str | int | float) for arg in args):
+        raise TypeError("a task takes ids and plain values, never objects")
+    return str(django_q_tasks.async_task(path, *args, cluster=cluster or _allowed[path].cluster))
+
+
+def queue_depth(cluster: str | None = None) -> int:
+    """Rows on the queue, of one cluster or all, those that a worker holds included."""
+    rows = apps.get_model("django_q", "OrmQ").objects.all()
+    return (rows.filter(key=cluster) if cluster else rows).count()
+
+
+def stamp(name: str, **info: Any) -> None:
+    """Prove progress: set the row `name` of Heartbeat to the database's now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO crm_heartbeat (name, at, info) VALUES (%s, now(), %s::jsonb) "
+            "ON CONFLICT (name) DO UPDATE SET at = now(), info = excluded.info",
+            [name, json.dumps(info)],
+        )
+
+
+def heartbeat_age_s(cluster: str) -> float | None:
+    """Seconds since the cluster last proved that it gets work done; None before its first time."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT extract(epoch FROM now() - at) FROM crm_heartbeat WHERE name = %s", [f"cluster:{cluster}"]
+        )
+        row = cursor.fetchone()
+    return float(row[0]) if row else None
+
+
+@task()
+def heartbeat(cluster: str) -> None:
+    """Run by a worker of `cluster`, so that its row tells that the whole road through the queue is open."""
+    stamp(f"cluster:{cluster}")
+
+
+def send_heartbeat(cluster: str) -> None:
+    """Queue a heartbeat to this cluster; the watchdog does so every 10 s."""
+    enqueue("crm.tasks.heartbeat", cluster, cluster=cluster)
+
+
+@task(every_minutes=10)
+def sweep() -> None:
+    """Delete what has had its time: replayed events, old idempotency keys, rate windows, undo offers."""
+    delete_expired(clock.now())
+
+
+def unregister_stock_admin() -> None:
+    """Take django-q2's own pages out of the admin: whoever may edit a Schedule there may run any function."""
+    for model in apps.get_app_config("django_q").get_models():
+        if admin.site.is_registered(model):
+            admin.site.unregister(model)
+
+
+class _AllowList:
+    """Stands in for pydoc in the worker: finds allowed functions by their path, and nothing else."""
+
+    @staticmethod
+    def locate(path: str) -> Callable[..., Any] | None:
+        if path not in _allowed:
+            log.error("refused to run %.100r: it is not a task of GardenOS", path)
+            return None  # the worker then books a failure, which is acknowledged and not repeated
+        return _allowed[path].function
+
+
+@receiver(post_spawn, dispatch_uid="crm.tasks.allow_list")
+def _only_allowed_functions(**kwargs: Any) -> None:
+    """In each process of a cluster: the worker resolves names through the list above."""
+    from django_q import worker
+
+    worker.pydoc = _AllowList
+
+
+@receiver(post_migrate, dispatch_uid="crm.tasks.schedules")
+def _keep_schedules(sender: Any, **kwargs: Any) -> None:
+    if sender.label == "django_q":
+        keep_schedules()
+
+
+@transaction.atomic
+def keep_schedules() -> None:
+    """Make django-q2's schedules say what the `@task`s say: new ones added, gone ones removed."""
+    schedules = apps.get_model("django_q", "Schedule").objects
+    wanted = {f"{SCHEDULE_PREFIX}{path}": (path, t) for path, t in _allowed.items() if t.every_minutes}
+    schedules.filter(name__startswith=SCHEDULE_PREFIX).exclude(name__in=wanted).delete()
+    for name, (path, allowed) in wanted.items():
+        values = {
+            "func": path,
+            "schedule_type": "I",  # every so many minutes
+            "minutes": allowed.every_minutes,
+            "cluster": allowed.cluster,
+            "repeats": -1,
+        }
+        soon = {"name": name, "next_run": clock.now() + timedelta(seconds=5)}
+        schedules.update_or_create(name=name, defaults=values, create_defaults=values | soon)

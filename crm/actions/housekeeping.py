@@ -1,0 +1,33 @@
+"""What is deleted because its time is over. Short deletes, so that no transaction lasts over a second."""
+
+from datetime import datetime, timedelta
+
+from django.db import models
+
+from crm.models import IdempotencyKey, OutboxEvent, RateHit, Undo
+
+REPLAY = timedelta(hours=24)
+IDEMPOTENCY = timedelta(hours=48)
+SLICE = 2_000  # rows a statement
+
+
+def delete_expired(at: datetime) -> int:
+    """Delete events past their replay, old idempotency keys, rate windows and undo offers. Returns how
+    many rows.
+    """
+    return sum(
+        _in_slices(rows)
+        for rows in (
+            OutboxEvent.objects.filter(at__lt=at - REPLAY),
+            IdempotencyKey.objects.filter(created_at__lt=at - IDEMPOTENCY),
+            RateHit.objects.filter(expires_at__lt=at),
+            Undo.objects.filter(expires_at__lt=at - REPLAY),
+        )
+    )
+
+
+def _in_slices(rows: models.QuerySet) -> int:
+    deleted = 0
+    while count := rows.model.objects.filter(pk__in=rows.order_by("pk").values("pk")[:SLICE]).delete()[0]:
+        deleted += count
+    return deleted
