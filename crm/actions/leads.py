@@ -315,7 +315,8 @@ def _undo_disqualify(row: Undo, by: Actor) -> None:
     lead.next_action_at = datetime.fromisoformat(at) if at else None
     lead.next_action_kind = row.before["next_action_kind"]
     lead.disqualify_reason, lead.outcome, lead.outcome_at, lead.outcome_from = "", Outcome.UNKNOWN, None, ""
-    lead.save_changed("status", "snoozed_until", "disqualify_reason", "outcome", "outcome_at", "outcome_from")
+    planned = ("snoozed_until", "next_action_at", "next_action_kind")
+    lead.save_changed("status", *planned, "disqualify_reason", "outcome", "outcome_at", "outcome_from")
     tell(lead, "lead.reopened", _("took the disqualification back"), by=by)
     events.publish(events.LeadChanged(lead.pk, fields=("status",)))
 
