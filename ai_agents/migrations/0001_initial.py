@@ -23,7 +23,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('slot', models.PositiveSmallIntegerField(primary_key=True, serialize=False)),
                 ('token', models.UUIDField(default=uuid.uuid4)),
-                ('until', models.DateTimeField()),
+                ('until', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('kicked_at', models.DateTimeField(blank=True, help_text='a pump was queued and has not started yet', null=True)),
                 ('info', models.JSONField(default=dict)),
             ],
         ),

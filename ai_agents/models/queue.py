@@ -174,7 +174,10 @@ class PumpLease(models.Model):
 
     slot = models.PositiveSmallIntegerField(primary_key=True)
     token = models.UUIDField(default=uuid4)
-    until = models.DateTimeField()
+    until = models.DateTimeField(db_default=Now())
+    kicked_at = models.DateTimeField(
+        null=True, blank=True, help_text="a pump was queued and has not started yet"
+    )
     info = models.JSONField(default=dict)
 
     def __str__(self) -> str:
