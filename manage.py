@@ -11,8 +11,14 @@ def main() -> None:
 
     with server_for_command(sys.argv[1:]):  # finds the embedded server, or runs it as long as the command
         from django.core.management import execute_from_command_line
+        from django.db import OperationalError
 
-        execute_from_command_line(sys.argv)
+        from gardenos.failures import database_line
+
+        try:
+            execute_from_command_line(sys.argv)
+        except OperationalError as error:
+            sys.exit(f"gardenos: {database_line(error)}")
 
 
 if __name__ == "__main__":

@@ -81,6 +81,12 @@ class EmbeddedPostgres:
             fcntl.flock(self._users, fcntl.LOCK_SH)
         return is_new
 
+    def ensure(self, *, dies_with_parent: bool = False) -> None:
+        """Start it again if it ended under us. Raises ServerError."""
+        with self._changing():
+            if not self.is_ready():
+                self._start(dies_with_parent=dies_with_parent)
+
     def release(self, *, everyone: bool = False) -> None:
         """Stop using it. The last user stops the server; `everyone` stops it under the others, too."""
         with self._changing():

@@ -292,6 +292,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django.request": {"level": "ERROR"},
+        "django-q": {"level": "WARNING"},  # a line for every heartbeat says nothing
         "httpx2": {"level": "WARNING"},
         "openai": {"level": "WARNING"},
         "aiohttp": {"level": "WARNING"},
