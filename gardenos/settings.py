@@ -227,6 +227,7 @@ FILE_UPLOAD_PERMISSIONS = 0o600
 EMAIL_URL = env.url("EMAIL_URL", schemes=("smtp", "smtps", "smtp+tls"), secret=True)
 globals().update(mail_settings(env, EMAIL_URL))
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "GardenOS <gardenos@localhost>")
+MAIL_FOOTER = env.text("MAIL_FOOTER").strip()  # the organisation's lines under every signature
 MAIL_CATCHER = (
     DATABASE_IS_EMBEDDED and not EMAIL_URL
 )  # /dev/mail/: the embedded set-up keeps mail on this machine

@@ -22,6 +22,7 @@ class VersionedRecord(Record):
     """An editable root: `version` grows by one with each change and is the ETag of the API."""
 
     version = models.PositiveIntegerField(default=1, editable=False)
+    undo_offer: Any = None  # not a column: the Undo row that the action which returned this record wrote
 
     class Meta:
         abstract = True
