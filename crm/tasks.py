@@ -7,9 +7,10 @@ object. Everything here is safe to run twice, and found again by a sweep when a 
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.apps import apps
@@ -18,15 +19,21 @@ from django.db import connection, transaction
 from django.db.models.signals import post_migrate
 from django.dispatch import receiver
 from django_q import tasks as django_q_tasks
+from django_q.brokers.orm import ORM
 from django_q.signals import post_spawn
 
-from crm import clock
+from crm import clock, events
+from crm.actions.follow_ups import expire_follow_ups
 from crm.actions.housekeeping import delete_expired
+from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings, finish_sending
+from crm.mail.transport import deliver
+from crm.models import Message, MessageState
 
 log = logging.getLogger(__name__)
 Task = TypeVar("Task", bound=Callable[..., Any])
 DEFAULT, AI = CLUSTERS = ("default", "ai")
 SCHEDULE_PREFIX = "gardenos: "
+SEND_FOR_S = 45  # one run of send_due_messages begins no further mail after this
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +59,28 @@ def task(*, cluster: str = DEFAULT, every_minutes: int | None = None) -> Callabl
     return register
 
 
-def enqueue(path: str, *args: str | int | float | bool | None, cluster: str | None = None) -> str:
+class _Later(ORM):
+    """django-q2's broker on our tables, for a call that no worker may fetch before its time.
+
+    A row's `lock` is the time from which it may be fetched; the broker itself moves it on the same way.
+    """
+
+    def __init__(self, list_key: str, at: datetime) -> None:
+        super().__init__(list_key)
+        self._at = at
+
+    def enqueue(self, task: str) -> int:
+        return self.get_connection().create(key=self.list_key, payload=task, lock=self._at).pk
+
+
+def enqueue(
+    path: str,
+    *args: str | int | float | bool | None,
+    cluster: str | None = None,
+    at: datetime | None = None,
+) -> str:
     """Put one call on the queue, within the caller's transaction: a rollback takes it back. Returns its
-    id.
+    id. Workers fetch it at once, or from `at` on.
 
     `path` names a function decorated with `@task` ("crm.tasks.heartbeat"); ValueError for any other.
     Arguments are plain values: ids, not objects (TypeError). `cluster` is the function's own unless given.
@@ -63,7 +89,9 @@ def enqueue(path: str, *args: str | int | float | bool | None, cluster: str | No
         raise ValueError(f"{path} is not a task; decorate it with @task and import its module in ready()")
     if any(arg is not None and not isinstance(arg, str | int | float) for arg in args):
         raise TypeError("a task takes ids and plain values, never objects")
-    return str(django_q_tasks.async_task(path, *args, cluster=cluster or _allowed[path].cluster))
+    cluster = cluster or _allowed[path].cluster
+    broker = {"broker": _Later(cluster, at)} if at else {}
+    return str(django_q_tasks.async_task(path, *args, cluster=cluster, **broker))
 
 
 def queue_depth(cluster: str | None = None) -> int:
@@ -105,8 +133,35 @@ def send_heartbeat(cluster: str) -> None:
 
 @task(every_minutes=10)
 def sweep() -> None:
-    """Delete what has had its time: replayed events, old idempotency keys, rate windows, undo offers."""
-    delete_expired(clock.now())
+    """End drafts nobody sent; delete replayed events, old idempotency keys, rate windows, undo offers."""
+    now = clock.now()
+    expire_follow_ups(at=now)
+    delete_expired(now)
+
+
+@events.on(events.MessageChanged)
+def _wake_for_its_time(event: events.MessageChanged) -> None:
+    """A queued message brings its own wake-up, so that no worker has to wait for it."""
+    if event.state == MessageState.QUEUED:
+        enqueue("crm.tasks.send_due_messages", at=Message.objects.get(pk=event.message_id).send_at)
+
+
+@task(every_minutes=1)
+def send_due_messages() -> None:
+    """Send what is due, one mail at a time. Each message's own wake-up runs this; so does every minute, for
+    what was missed. Several may run at once: a message is claimed by one of them alone.
+    """
+    find_lost_sendings()
+    stop_at = time.monotonic() + SEND_FOR_S
+    while time.monotonic() < stop_at:
+        claims = claim_due_messages(clock.now())
+        for claim in claims:
+            delivery = deliver(claim.letter)
+            finish_sending(claim.message_id, attempt=claim.attempt, delivery=delivery, at=clock.now())
+        if not claims and not due_messages(clock.now()).exists():
+            return
+        if not claims:
+            time.sleep(0.2)  # due, but somebody holds its rows for the moment
 
 
 def unregister_stock_admin() -> None:

@@ -71,13 +71,17 @@ def offer_undo(
     rows: Iterable[models.Model],
     window: timedelta = UNDO_WINDOW,
 ) -> Undo | None:
-    """Write the Undo row of the running action, for people only. `before` must be JSON."""
+    """Write the Undo row of the running action, for people only. `before` must be JSON.
+
+    The rows carry it as `undo_offer`, so that a door can show the button.
+    """
     if by.user is None:
         return None
+    rows = list(rows)
     versions: dict[str, dict[str, int]] = {}
     for row in rows:
         versions.setdefault(row._meta.label_lower, {})[str(row.pk)] = row.version  # type: ignore[attr-defined]
-    return Undo.objects.create(
+    offer = Undo.objects.create(
         action=action,
         by=by.user,
         label=label[:200],
@@ -85,6 +89,9 @@ def offer_undo(
         versions=versions,
         expires_at=clock.now() + window,
     )
+    for row in rows:
+        row.undo_offer = offer  # type: ignore[attr-defined]
+    return offer
 
 
 @transaction.atomic

@@ -6,9 +6,9 @@ without an answer, cannot know whether it left: it becomes `uncertain` and is ne
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -54,10 +54,13 @@ class Claim:
     letter: Letter
 
 
-def due_messages(at: datetime) -> Any:
+def due_messages(at: datetime) -> QuerySet[Message]:
     """Messages to be sent at `at`, oldest first."""
     return Message.objects.filter(
-        direction=Direction.OUT, state=MessageState.QUEUED, send_at__lte=at
+        direction=Direction.OUT,
+        state=MessageState.QUEUED,
+        send_at__lte=at,
+        follow_up__state=FollowUpState.SCHEDULED,
     ).order_by("send_at", "id")
 
 
@@ -71,12 +74,11 @@ def claim_due_messages(at: datetime, *, limit: int = 1) -> list[Claim]:
     """
     due = (
         due_messages(at)
-        .filter(follow_up__state=FollowUpState.SCHEDULED)
         .select_related("follow_up__lead")
         .select_for_update(skip_locked=True, of=("self", "follow_up", "follow_up__lead"))
     )
-    claims = []
-    for message in due[:limit]:
+    claims: list[Claim] = []
+    while len(claims) < limit and (message := due.first()):
         reason = _why_not(message)
         if reason:
             _fail(message, message.follow_up, reason)
@@ -116,9 +118,9 @@ def _letter(message: Message) -> Letter:
 def finish_sending(message_id: int, *, attempt: int, delivery: Delivery, at: datetime) -> Message:
     """Book what became of a claimed message.
 
-    sent: follow-up sent, timeline, lead's dates and next action. later: queued again, after 24 h of retries
-    failed. refused: failed. unknown: uncertain. A failed message's follow-up is `approved` again, for a person
-    to correct. An answer that comes after the row has moved on changes nothing.
+    sent: follow-up sent, timeline, lead's dates and next action. later: queued again, after the last retry
+    failed. refused: failed. unknown: uncertain. A failed message's follow-up is `approved` again, for a
+    person to correct. An answer that comes after the row has moved on changes nothing.
     Publishes MessageChanged, FollowUpChanged, LeadChanged.
     """
     lead, follow_up, message = _locked_message(message_id)
