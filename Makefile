@@ -1,0 +1,70 @@
+# GardenOS. `make help` lists the targets; docs say what each needs. Works with nothing but python3,
+# python3-venv, make and git. Exit codes: 0 ok, 1 failed, 2 wrong use or something is missing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PG ?=
+BENCH ?=
+ARGS ?=
+# Packages are installed again only when the pins change.
+hash = $(firstword $(shell cat $(1) | cksum))
+RUN_PACKAGES := $(VENV)/.run-$(call hash,requirements.txt)
+DEV_PACKAGES := $(VENV)/.dev-$(call hash,requirements.txt requirements-dev.txt)
+# Tests have a server of their own; nothing of the caller's database or provider reaches them.
+TEST_DATA := $(CURDIR)/.data-test$(if $(PG),-$(PG))
+PG_BIN := $(if $(PG),/usr/lib/postgresql/$(PG)/bin)
+WITHOUT := env $(foreach name,DATABASE_URL DATABASE_OWNER_URL DATABASE_LISTEN_URL DATABASE_READ_URL \
+	SECRET_KEY EMAIL_URL CACHE_URL CHANNEL_LAYER_URL OPENAI_API_KEY DEEPINFRA_API_KEY,-u $(name) -u $(name)_FILE)
+OWN := $(WITHOUT) GARDENOS_DATA_DIR=$(TEST_DATA) GARDENOS_PG_BIN=$(PG_BIN)
+BESIDE_SERVER := $(OWN) $(BIN)/python -m gardenos.embedded_postgres --disposable
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench docs lock test-deps test-e2e screenshots clean pg-programs
+.SUFFIXES:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: $(RUN_PACKAGES) ## everything on this machine (GARDENOS_PORT, GARDENOS_BIND, GARDENOS_DATA_DIR)
+	@exec $(BIN)/python manage.py up
+
+test: $(DEV_PACKAGES) pg-programs ## the test suite, without a browser (PG=15: on Debian's PostgreSQL; ARGS=...)
+	@exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q --ignore=tests/e2e $(ARGS)
+
+test-e2e: $(DEV_PACKAGES) test-deps ## journeys in Chromium, with axe
+	@exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q tests/e2e $(ARGS)
+
+check: $(DEV_PACKAGES) ## formats, types, layers, templates, migrations, deployment settings, pins
+	@$(OWN) .ci/check $(BIN)
+
+bench: $(DEV_PACKAGES) ## measures against floors; table and JSON rows (BENCH=name runs one, BENCH_OUT=file)
+	@exec $(BESIDE_SERVER) $(BIN)/python -m tests.bench $(BENCH)
+
+docs: $(DEV_PACKAGES) ## the documentation site, into docs/_build/html
+	@exec $(OWN) $(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
+
+lock: $(DEV_PACKAGES) ## pin requirements*.in anew, with hashes
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		requirements-dev.in -o requirements-dev.txt
+
+test-deps: ## Debian packages of the browser suite (as root; else prints the line to run)
+	@exec .ci/test-deps
+
+clean: ## remove what was built: .venv, .data-test*, caches, docs; keeps .data
+	rm -rf $(VENV) .data-test* docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+pg-programs:
+	@test -z "$(PG)" || test -x "$(PG_BIN)/postgres" || { \
+		echo "PostgreSQL $(PG) is not here: apt-get install postgresql-$(PG)" >&2; exit 2; }
+
+$(RUN_PACKAGES): requirements.txt
+	@.ci/install $(PYTHON) $(VENV) requirements.txt
+	@rm -f $(VENV)/.run-* && touch $@
+
+$(DEV_PACKAGES): requirements.txt requirements-dev.txt | $(RUN_PACKAGES)
+	@.ci/install $(PYTHON) $(VENV) requirements.txt requirements-dev.txt
+	@rm -f $(VENV)/.dev-* && touch $@

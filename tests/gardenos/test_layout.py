@@ -1,0 +1,35 @@
+"""The top level of the repository holds what newcomers expect there, and no more."""
+
+import subprocess
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FOLDERS = {"gardenos", "crm", "ai_agents", "deploy", "templates", "static", "tests", "docs", "locale"}
+FILES = {"manage.py", "requirements.txt", "requirements.in", "requirements-dev.in", "requirements-dev.txt"}
+READING = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"}
+TOOLS = {"Makefile", "pyproject.toml", ".ci", ".github", ".gitignore"}
+
+
+def top_level() -> set[str]:
+    """What is there and not ignored: files that are new and not added yet count, too."""
+    listed = subprocess.run(
+        [
+            "git",
+            "-c",
+            f"safe.directory={REPOSITORY}",
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {path.split("/")[0] for path in listed.stdout.splitlines() if (REPOSITORY / path).exists()}
+
+
+def test_the_top_level_holds_these_names_and_no_more():
+    assert top_level() <= FOLDERS | FILES | READING | TOOLS
+    assert FOLDERS - {"docs"} | FILES | TOOLS <= top_level()
