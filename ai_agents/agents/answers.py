@@ -15,7 +15,7 @@ from ai_agents.errors import BadAnswer
 
 LONGEST_ANSWER = 16_000  # characters; a right answer has under 4,000
 _FENCE = re.compile(r"```[a-zA-Z]{0,10}[ \t]*\r?\n(.*?)(?:\r?\n)?```", re.DOTALL)
-_TRIES = 20  # opening braces looked at before giving up
+_OPENING = re.compile(r'\{\s*["}]')  # not the brace of "as {you} asked"
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 FactId = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,10}-[a-z0-9_]{1,60}$")]
@@ -76,22 +76,20 @@ def first_object(text: str) -> dict[str, Any]:
         raise BadAnswer("too_long", f"the answer has over {LONGEST_ANSWER:,} characters")
     fenced = _FENCE.search(text)
     text = fenced[1] if fenced else text
-    start = text.find("{")
-    for _ in range(_TRIES):
-        if start < 0:
-            break
-        try:
-            found, _end = _DECODER.raw_decode(text, start)
-            return found
-        except json.JSONDecodeError:
-            start = text.find("{", start + 1)
-        except RecursionError:
-            raise BadAnswer("not_json", "the JSON is nested too deeply") from None
-        except ValueError as error:  # ours below, or a number of over 4,300 digits
-            raise BadAnswer("not_json", str(error)[:200]) from None
-    if text.lstrip().startswith(("[", '"')):
-        raise BadAnswer("not_object", "the answer is JSON, but not an object")
-    raise BadAnswer("not_json", "the answer holds no complete JSON object")
+    opening = _OPENING.search(text)
+    if not opening:
+        is_other_json = text.lstrip().startswith(("[", '"'))
+        reason = "not_object" if is_other_json else "not_json"
+        raise BadAnswer(reason, "the answer holds no JSON object")
+    try:
+        found, _end = _DECODER.raw_decode(text, opening.start())
+    except json.JSONDecodeError:
+        raise BadAnswer("not_json", "the JSON object is not complete or not correct") from None
+    except RecursionError:
+        raise BadAnswer("not_json", "the JSON is nested too deeply") from None
+    except ValueError as error:  # ours below, or a number of over 4,300 digits
+        raise BadAnswer("not_json", str(error)[:200]) from None
+    return found
 
 
 def _no_constant(name: str) -> None:
