@@ -16,7 +16,7 @@ from rest_framework.request import Request
 
 
 def refuse_unknown(request: Request, known: Iterable[str]) -> None:
-    """Raises ValidationError (400) for a parameter we do not know, and for one given twice."""
+    """Raises ValidationError (400) for a parameter we do not know, given twice, or empty."""
     known = set(known)
     errors = {}
     for name, values in request.query_params.lists():
@@ -24,6 +24,8 @@ def refuse_unknown(request: Request, known: Iterable[str]) -> None:
             errors[name] = [_("There is no such parameter here.")]
         elif len(values) > 1:
             errors[name] = [_("This parameter is given more than once.")]
+        elif not values[0]:
+            errors[name] = [_("This parameter needs a value.")]
     if errors:
         raise ValidationError({_shown(name): reasons for name, reasons in errors.items()}, code="unknown")
 
