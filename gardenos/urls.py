@@ -9,4 +9,6 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
+    path("api/v1/", include("ai_agents.api.urls")),
+    path("api/v1/", include("crm.api.urls")),
 ]
