@@ -71,6 +71,7 @@ class ApiViewMixin:
     read_scope = "read"
     write_scope = "write"
     query_parameters: ClassVar[frozenset[str]] = frozenset()  # beyond filters and paging
+    repeatable_parameters: ClassVar[frozenset[str]] = frozenset()
     rate: Rate | None = None
     request: Request
 
@@ -99,7 +100,7 @@ class ApiViewMixin:
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
-        refuse_unknown(request, self.known_parameters())
+        refuse_unknown(request, self.known_parameters(), repeatable=self.repeatable_parameters)
 
     def known_parameters(self) -> set[str]:
         """Names that the query string may hold."""

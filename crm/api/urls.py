@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from crm.api.events import EventsView
 from crm.api.follow_ups import FollowUpViewSet
 from crm.api.leads import LeadViewSet, TimelineViewSet
 from crm.api.schema import DocsView, OpenApiView
@@ -30,6 +31,7 @@ urlpatterns = [
     ),
     path("follow-ups/<uuid:public_id>/approve/", _follow_up({"post": "approve"}), name="follow_up_approve"),
     path("follow-ups/<uuid:public_id>/reject/", _follow_up({"post": "reject"}), name="follow_up_reject"),
+    path("events/", EventsView.as_view(), name="events"),
     path("undo/<uuid:public_id>/", UndoView.as_view(), name="undo"),
     path("openapi.json", OpenApiView.as_view(), name="openapi"),
     path("docs/", DocsView.as_view(), name="docs"),
