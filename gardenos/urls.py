@@ -14,4 +14,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("ai_agents.api.urls")),
     path("api/v1/", include("crm.api.urls")),
+    path("", include("crm.web.urls")),
 ]
