@@ -1,8 +1,34 @@
 """The agents' app."""
 
+import os
+from importlib import import_module
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+from crm import ports
 
 
 class AIAgentsConfig(AppConfig):
     name = "ai_agents"
     verbose_name = "Agents"
+
+    def ready(self) -> None:
+        """Connect the agents to crm's events and ports, and load the model client early where it is
+        needed.
+        """
+        import_module("ai_agents.listeners")
+        status = import_module("ai_agents.actions.status")
+        ports.fill(
+            price_of_analysis=status.price_of_analysis, ai_status=status.ai_status, pending=status.pending
+        )
+        post_migrate.connect(_keep_pools, sender=self)
+        if os.environ.get("Q_CLUSTER_NAME") == "ai":
+            import_module("ai_agents.pump")  # before the cluster forks, so that its workers share the memory
+
+
+def _keep_pools(**kwargs: Any) -> None:
+    from ai_agents.actions.pools import keep_pools
+
+    keep_pools()

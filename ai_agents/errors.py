@@ -67,3 +67,9 @@ class NoAccess(ProviderError):
     """401, 402, 403: the key is wrong, spent or barred. The pool pauses until a person acts."""
 
     code = "no_access"
+
+
+class Interrupted(AgentError):
+    """The run was ended from outside: the pump drains, or the lease is gone. Spends no attempt."""
+
+    code = "interrupted"

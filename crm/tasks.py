@@ -5,6 +5,7 @@ A row of the queue is a hint: it holds the name of an allowed function and a few
 object. Everything here is safe to run twice, and found again by a sweep when a hint is lost.
 """
 
+import inspect
 import json
 import logging
 import time
@@ -157,7 +158,7 @@ def send_due_messages() -> None:
         claims = claim_due_messages(clock.now())
         for claim in claims:
             delivery = deliver(claim.letter)
-            finish_sending(claim.message_id, version=claim.version, delivery=delivery, at=clock.now())
+            finish_sending(claim.message_id, attempt=claim.attempt, delivery=delivery, at=clock.now())
         if not claims and not due_messages(clock.now()).exists():
             return
         if not claims:
@@ -188,6 +189,28 @@ def _only_allowed_functions(**kwargs: Any) -> None:
     from django_q import worker
 
     worker.pydoc = _AllowList
+
+
+_stop_event: Any = None
+
+
+@receiver(post_spawn, dispatch_uid="crm.tasks.stop_event")
+def _find_stop_event(**kwargs: Any) -> None:
+    """Remember the event by which the cluster's sentinel is told to stop.
+
+    django-q2 tells its workers only after their task is done, too late for one that lasts 45 s. A worker is
+    forked inside the sentinel's own call, so the sentinel is on its stack.
+    """
+    global _stop_event
+    frame = inspect.currentframe()
+    while frame is not None:
+        _stop_event = getattr(frame.f_locals.get("self"), "stop_event", None) or _stop_event
+        frame = frame.f_back
+
+
+def cluster_is_stopping() -> bool:
+    """Whether the cluster this process works for was told to stop. False outside a cluster."""
+    return _stop_event is not None and _stop_event.is_set()
 
 
 @receiver(post_migrate, dispatch_uid="crm.tasks.schedules")

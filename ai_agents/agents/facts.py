@@ -7,8 +7,9 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Self
 
 from django.db.models import F, Max, Model, QuerySet, TextField, Window
@@ -56,7 +57,7 @@ class Fact:
         return self.seen.origin(place) if place else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LeadFacts:
     """Everything an agent knows about one lead. Names stay here; the model sees placeholders."""
 
@@ -67,7 +68,16 @@ class LeadFacts:
     today: str = ""
     purpose: str = ""
     instruction: str = ""
-    digest: str = field(default="", compare=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of what is known and asked, not of the day."""
+        known = [sorted(self.names), self.purpose, self.instruction, [_shown(fact) for fact in self.facts]]
+        return hashlib.sha256(json.dumps(known, ensure_ascii=True, sort_keys=True).encode()).hexdigest()
+
+    def asked_for(self, purpose: str) -> Self:
+        """The same facts for another purpose, without an instruction."""
+        return replace(self, purpose=purpose, instruction="")
 
     def payload(self, agent: str) -> dict[str, Any]:
         """What the model is given, as JSON-ready data."""
@@ -134,7 +144,6 @@ def _facts(
     facts = [*_field_facts(lead, custom_keys, hidden), *(_text_fact(row, hidden) for row in texts)]
     facts = [fact for fact in facts if fact.text]
     instruction = redact(normalised(instruction, 500), names=hidden).text
-    known = [sorted(names), purpose, instruction, [_shown(fact) for fact in facts]]
     return LeadFacts(
         lead_id=lead.pk,
         facts=tuple(facts),
@@ -143,7 +152,6 @@ def _facts(
         today=today.date().isoformat(),
         purpose=purpose,
         instruction=instruction,
-        digest=hashlib.sha256(json.dumps(known, ensure_ascii=True, sort_keys=True).encode()).hexdigest(),
     )
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import httpx2
 import openai
 import orjson
 from openai import AsyncOpenAI, DefaultAioHttpClient
@@ -22,6 +23,8 @@ from ai_agents.llm.prices import estimate_tokens
 from ai_agents.llm.providers import Provider, model_ids, pick_model
 
 MAX_RETRY_AFTER_S = 3600.0
+# Idle connections are let go before any server does it, or a call would go out on a closing one.
+LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=1000, keepalive_expiry=4.0)
 MAX_BODY_BYTES = 4_000_000
 
 
@@ -36,7 +39,7 @@ class ModelClient:
             api_key=provider.api_key,
             max_retries=0,
             timeout=600,  # the wall clock below is what ends a call
-            http_client=DefaultAioHttpClient(follow_redirects=False),
+            http_client=DefaultAioHttpClient(follow_redirects=False, limits=LIMITS),
         )
 
     async def __aenter__(self) -> "ModelClient":
@@ -62,11 +65,9 @@ class ModelClient:
                 )
         except TimeoutError:
             raise TimedOut from None
-        except openai.APITimeoutError:
-            raise TimedOut from None
         except openai.APIStatusError as error:
             raise _by_status(error) from None
-        except openai.APIConnectionError as error:
+        except openai.APIConnectionError as error:  # a closed connection too is reported as a timeout
             cause = error.__cause__.__class__.__name__ if error.__cause__ else "connection"
             raise ProviderError("connection", cause) from None
         except openai.OpenAIError as error:

@@ -46,7 +46,9 @@ class Line:
             status="error",
             ms=0,
             is_repair=is_repair,
-            worst_usd=self.price.worst(prompt=system + user, max_tokens=max_tokens),
+            worst_usd=self.price.worst(
+                len((system + user).encode("utf-8", "replace")), max_tokens=max_tokens
+            ),
             input={"prompt": self.prompt_version, "user": user},
         )
         self.calls.append(call)

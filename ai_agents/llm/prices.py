@@ -26,9 +26,9 @@ class Price:
         usd = self.usd_in * (tokens_in - cached) + self.usd_cached * cached + self.usd_out * tokens_out
         return (usd / MILLION).quantize(MICRO, rounding="ROUND_UP")
 
-    def worst(self, *, prompt: str, max_tokens: int) -> Decimal:
-        """The most a call with this prompt may cost, in USD."""
-        return self.cost(tokens_in=estimate_tokens(prompt), tokens_out=max_tokens)
+    def worst(self, prompt_bytes: int, *, max_tokens: int) -> Decimal:
+        """The most a call with a prompt of so many bytes may cost, in USD."""
+        return self.cost(tokens_in=prompt_bytes // BYTES_PER_TOKEN + 8, tokens_out=max_tokens)
 
 
 def price(usd_in: str, usd_cached: str, usd_out: str) -> Price:

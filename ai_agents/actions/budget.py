@@ -1,0 +1,119 @@
+"""What a day may cost. Money is set aside before a call, and booked or freed after it; the cap is a hard
+stop.
+
+Rows: one a day (UTC) for everything (`all`), one for each pool with its own daily budget. Claiming, booking
+and freeing lock these rows in the order of their scopes.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from ai_agents.llm.base import CallRecord
+from ai_agents.models import AgentPool, AgentTask, Budget
+
+ALL = "all"
+ZERO = Decimal(0)
+
+
+def day_of(task: AgentTask) -> date:
+    """The day on whose budget a claimed task lives: that of its claim."""
+    return (task.started_at or datetime.now(UTC)).astimezone(UTC).date()
+
+
+def open_day(day: date) -> None:
+    """Make the day's rows, or give them the caps of the present settings."""
+    caps = [(ALL, Decimal(str(settings.AI_DAILY_BUDGET_USD)))]
+    caps += AgentPool.objects.exclude(budget_day_usd=None).values_list("kind", "budget_day_usd")
+    with connection.cursor() as cursor:
+        for scope, cap in caps:
+            cursor.execute(
+                "INSERT INTO ai_agents_budget (scope, day, cap, reserved, spent) VALUES (%s, %s, %s, 0, 0) "
+                "ON CONFLICT (scope, day) DO UPDATE SET cap = excluded.cap "
+                "WHERE ai_agents_budget.cap <> excluded.cap",
+                [scope, day, cap],
+            )
+
+
+def left(kind: str, day: date) -> Decimal:
+    """USD that may still be set aside for this kind today."""
+    rows = Budget.objects.filter(day=day, scope__in=[ALL, kind])
+    return min((row.cap - row.spent - row.reserved for row in rows), default=ZERO)
+
+
+@transaction.atomic
+def reserve(wanted: Sequence[tuple[AgentTask, Decimal]]) -> list[AgentTask]:
+    """Set money aside for these tasks, in their order, as far as it reaches. Returns those that got theirs.
+
+    The rest must not make a call. All tasks are of one kind and claimed on one day.
+    """
+    paid = [(task, usd) for task, usd in wanted if usd > 0]
+    if not paid:
+        return [task for task, _ in wanted]
+    kind, day = paid[0][0].kind, day_of(paid[0][0])
+    rows = list(_locked(day, [ALL, kind]))
+    room = min((row.cap - row.spent - row.reserved for row in rows), default=ZERO)
+    granted: list[tuple[AgentTask, Decimal]] = []
+    for task, usd in paid:
+        if usd <= room:
+            room -= usd
+            granted.append((task, usd))
+    total = sum((usd for _, usd in granted), ZERO)
+    for row in rows:
+        row.reserved += total
+        row.save(update_fields=["reserved"])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ai_agents_agenttask AS task SET reserved_usd = new.usd "
+            "FROM unnest(%s::bigint[], %s::numeric[]) AS new (id, usd) WHERE task.id = new.id",
+            [[task.pk for task, _ in granted], [usd for _, usd in granted]],
+        )
+    for task, usd in granted:
+        task.reserved_usd = usd
+    got = {task.pk for task, _ in granted}
+    return [task for task, usd in wanted if task.pk in got or usd <= 0]
+
+
+def settle(ended: Sequence[tuple[AgentTask, Decimal | None]]) -> None:
+    """Free what was reserved for these tasks and book what was spent (None: nothing). In the caller's
+    transaction.
+    """
+    _book([(task, task.reserved_usd, spent or ZERO) for task, spent in ended])
+
+
+def book_late(task: AgentTask, spent: Decimal) -> None:
+    """Book a call whose lease was lost meanwhile: its reservation was spent already, so only what exceeds
+    it.
+    """
+    _book([(task, ZERO, max(ZERO, spent - task.reserved_usd))])
+
+
+def _book(entries: Sequence[tuple[AgentTask, Decimal, Decimal]]) -> None:
+    """(task, freed, spent): one UPDATE a row and day."""
+    sums: dict[tuple[date, str], list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
+    for task, freed, spent in entries:
+        if freed or spent:
+            for scope in (ALL, task.kind):
+                total = sums[(day_of(task), scope)]
+                total[0] += freed
+                total[1] += spent
+    with connection.cursor() as cursor:
+        for (day, scope), (freed, spent) in sorted(sums.items()):
+            cursor.execute(
+                "UPDATE ai_agents_budget SET reserved = greatest(0, reserved - %s), spent = spent + %s "
+                "WHERE day = %s AND scope = %s",
+                [freed, spent, day, scope],
+            )
+
+
+def _locked(day: date, scopes: list[str]) -> Sequence[Budget]:
+    return Budget.objects.select_for_update().filter(day=day, scope__in=scopes).order_by("scope")
+
+
+def spent_by(calls: Sequence[CallRecord]) -> Decimal:
+    """What these calls cost, an unanswered one at its worst."""
+    return sum((call.booked_usd for call in calls), ZERO)

@@ -1,0 +1,78 @@
+"""What becomes of a task by how its run ended. One table, no database.
+
+| ended in | state | attempt | again after |
+|---|---|---|---|
+| a result | done | spent | |
+| unreadable answer, also after its repair | dead `invalid_output` | spent | |
+| refused, content filter | dead `refused`: for a person | spent | |
+| 429 | queued, up to 20 times | given back | Retry-After, else backoff |
+| 408, 5xx, timeout, connection, no completion | queued until attempts are spent | spent | backoff |
+| 400, 404, 413, 422 | dead `wrong_request` | spent | |
+| 401, 402, 403 | queued, the pools pause | given back | a minute |
+| the pump stops | queued | given back | at once |
+| a fault in the agent's own code | queued until attempts are spent | spent | backoff |
+"""
+
+import random
+from dataclasses import dataclass
+
+from ai_agents.errors import AgentError, BadAnswer, Interrupted, NoAccess, RateLimited, Refused, WrongRequest
+from ai_agents.models import AgentTask, TaskState
+
+BACKOFF_FIRST_S = 2.0
+BACKOFF_MOST_S = 900.0
+MOST_RATE_LIMITED = 20
+NO_ACCESS_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`again_s` only for queued. `gives_back` returns the attempt that the claim counted."""
+
+    state: TaskState
+    error: str = ""
+    again_s: float = 0.0
+    gives_back: bool = False
+    is_rate_limited: bool = False
+    pauses_pools: str = ""  # why, for people
+
+
+DONE = Outcome(TaskState.DONE)
+
+
+def backoff_s(tries: int) -> float:
+    """Full jitter: anything from 0 to 2 s x 2^tries, at most 15 minutes."""
+    return random.uniform(0, min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** min(tries, 20)))  # noqa: S311
+
+
+def outcome_of(task: AgentTask, error: BaseException) -> Outcome:
+    """The row of the table for this error. `task.attempts` counts the run that just ended."""
+    if isinstance(error, RateLimited):
+        return _rate_limited(task, error)
+    if isinstance(error, NoAccess):
+        return Outcome(
+            TaskState.QUEUED, error.code, NO_ACCESS_S, gives_back=True,
+            pauses_pools=f"The provider refuses the key ({error.reason.replace('_', ' ').upper()}).",
+        )  # fmt: skip
+    if isinstance(error, Interrupted):
+        return Outcome(TaskState.QUEUED, error.code, gives_back=True)
+    if isinstance(error, BadAnswer | Refused | WrongRequest):
+        return Outcome(TaskState.DEAD, f"{error.code}:{error.reason}"[:60])
+    code = (
+        f"{error.code}:{error.reason}"
+        if isinstance(error, AgentError)
+        else f"agent_failed:{type(error).__name__}"
+    )
+    if task.attempts >= task.max_attempts:
+        return Outcome(TaskState.DEAD, code[:60])
+    return Outcome(TaskState.QUEUED, code[:60], backoff_s(task.attempts - 1))
+
+
+def _rate_limited(task: AgentTask, error: RateLimited) -> Outcome:
+    if task.rate_limited + 1 >= MOST_RATE_LIMITED:
+        return Outcome(TaskState.DEAD, error.code, is_rate_limited=True)
+    if error.retry_after_s is None:
+        again_s = BACKOFF_FIRST_S / 2 + backoff_s(task.rate_limited)
+    else:
+        again_s = error.retry_after_s + random.uniform(0, 1)  # noqa: S311  not all at the same moment
+    return Outcome(TaskState.QUEUED, error.code, again_s, gives_back=True, is_rate_limited=True)

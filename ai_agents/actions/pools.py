@@ -1,0 +1,130 @@
+"""How many agents of a kind may work at a time, and whether they may at all."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from ai_agents.models import AgentPool
+from crm import events
+from crm.errors import OutOfBounds
+from crm.models import Actor, ActorKind
+from crm.permissions import Verb, require
+
+FRESH_POOLS = {"lead_analysis": 3, "follow_up": 2}  # kind -> target of a fresh install
+PUMP_SLOTS = 1  # pumps that claim at a time; rows may be added for more machines
+
+
+def keep_pools() -> None:
+    """Make the pools and pump slots of a fresh install where they are missing."""
+    for kind, target in FRESH_POOLS.items():
+        AgentPool.objects.get_or_create(kind=kind, defaults={"target": target})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ai_agents_pumplease (slot, token, info) "
+            "SELECT slot, gen_random_uuid(), '{}' FROM generate_series(1, %s) AS slot ON CONFLICT DO NOTHING",
+            [PUMP_SLOTS],
+        )
+
+
+@transaction.atomic
+def scale_agents(kind: str, *, target: int, by: Actor) -> AgentPool:
+    """Let `target` agents of a kind work at a time; 0 stops them after the calls they are in.
+
+    Running pumps take it up within a second. Raises AgentPool.DoesNotExist, PermissionRefused, OutOfBounds.
+    Publishes AgentPoolChanged.
+    """
+    pool = _locked(kind, by)
+    least, most = pool.min_concurrency, pool.max_concurrency
+    if isinstance(target, bool) or not isinstance(target, int) or not least <= target <= most:
+        raise OutOfBounds(_("Choose a number from %d to %d.") % (least, most), field="target")
+    pool.target = target
+    return _changed(pool, "target")
+
+
+@transaction.atomic
+def pause_agents(kind: str, *, by: Actor, because: str = "") -> AgentPool:
+    """Claim nothing more of this kind. Tasks stay queued, calls in flight are finished. Errors as
+    scale_agents.
+    """
+    pool = _locked(kind, by)
+    pool.paused, pool.paused_because = True, because[:200]
+    return _changed(pool, "paused", "paused_because")
+
+
+@transaction.atomic
+def resume_agents(kind: str, *, by: Actor) -> AgentPool:
+    """Go on claiming. Errors as scale_agents."""
+    pool = _locked(kind, by)
+    pool.paused, pool.paused_because = False, ""
+    return _changed(pool, "paused", "paused_because")
+
+
+@transaction.atomic
+def pause_all(*, because: str) -> None:
+    """The engine's own brake: the provider refuses us, until a person acts."""
+    for pool in AgentPool.objects.select_for_update().filter(paused=False).order_by("pk"):
+        pool.paused, pool.paused_because = True, because[:200]
+        _changed(pool, "paused", "paused_because")
+
+
+def _locked(kind: str, by: Actor) -> AgentPool:
+    if by.kind != ActorKind.SYSTEM:  # whoever holds the machine and its commands is trusted
+        require(by, Verb.SET_UP)
+    return AgentPool.objects.select_for_update().get(kind=kind)
+
+
+def _changed(pool: AgentPool, *fields: str) -> AgentPool:
+    pool.save_changed(*fields)
+    events.publish(events.AgentPoolChanged(pool.kind))
+    return pool
+
+
+@dataclass(frozen=True, slots=True)
+class PoolNow:
+    """A pool and what it does now. Counts of queued are cut at 10,000; done, failed and cost are today's
+    (UTC).
+    """
+
+    pool: AgentPool
+    queued: int
+    waiting_s: float | None  # age of the oldest task that is due
+    running: int
+    done_today: int
+    failed_today: int
+    cost_today_usd: Decimal
+
+
+def pools_now(kinds: Iterable[str] | None = None) -> list[PoolNow]:
+    """Every pool with its numbers, for screens, the API and `manage.py agents status`. Two queries."""
+    pools = AgentPool.objects.order_by("pk")
+    if kinds is not None:
+        pools = pools.filter(kind__in=kinds)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT pool.kind,
+                   (SELECT count(*) FROM (SELECT 1 FROM ai_agents_agenttask
+                    WHERE kind = pool.kind AND state = 'queued' LIMIT 10000) AS some),
+                   (SELECT extract(epoch FROM now() - min(run_after)) FROM ai_agents_agenttask
+                    WHERE kind = pool.kind AND state = 'queued' AND run_after <= now()),
+                   (SELECT count(*) FROM ai_agents_agenttask WHERE kind = pool.kind AND state = 'running'),
+                   (SELECT count(*) FROM ai_agents_agenttask
+                    WHERE kind = pool.kind AND state = 'done' AND finished_at >= day.start),
+                   (SELECT count(*) FROM ai_agents_agenttask
+                    WHERE kind = pool.kind AND state = 'dead' AND finished_at >= day.start),
+                   (SELECT coalesce(sum(cost_usd), 0) FROM ai_agents_agentcall AS call
+                    JOIN ai_agents_agenttask AS task ON task.id = call.task_id
+                    WHERE call.created_at >= day.start AND task.kind = pool.kind)
+            FROM ai_agents_agentpool AS pool,
+                 (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS start) AS day
+            """
+        )
+        numbers = {row[0]: row[1:] for row in cursor.fetchall()}
+    return [
+        PoolNow(pool, queued, None if waiting is None else float(waiting), running, done, failed, cost)
+        for pool in pools
+        for queued, waiting, running, done, failed, cost in [numbers[pool.kind]]
+    ]

@@ -1,0 +1,207 @@
+"""The queue: AgentTask rows are claimed under a lease, and finished only by whoever still holds it.
+
+Leases and due times use the database's now(), so that no machine's clock matters. No transaction here lasts
+longer than its few statements; none is open while a model thinks.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from django.db import connection, models, transaction
+
+from ai_agents.actions import budget
+from ai_agents.actions.outcomes import Outcome, backoff_s
+from ai_agents.models import AgentPool, AgentTask, TaskState
+from crm import events
+
+OLDEST_SHARE = 16  # one claimed task in so many is the one that waited longest, so that no priority starves
+REAP_AT_ONCE = 200
+_TABLE = AgentTask._meta.db_table
+
+_CLAIM = f"""
+UPDATE {_TABLE} AS task
+SET state = 'running', attempts = attempts + 1, lease_token = gen_random_uuid(),
+    lease_until = now() + %(lease_s)s * interval '1 second', started_at = now(), updated_at = now()
+FROM (
+    SELECT id FROM {_TABLE}
+    WHERE kind = %(kind)s AND state = 'queued' AND run_after <= now()
+        AND (deadline IS NULL OR deadline > now())
+    ORDER BY {{order}} LIMIT %(most)s FOR UPDATE SKIP LOCKED
+) AS due
+WHERE task.id = due.id
+RETURNING task.*
+"""  # noqa: S608  only names of our own
+_CLAIM_FIRST = _CLAIM.format(order="priority, run_after, id")
+_CLAIM_OLDEST = _CLAIM.format(order="run_after, id")
+
+
+def claim(kind: str, most: int, *, lease_s: float, oldest_first: bool = False) -> list[AgentTask]:
+    """Take up to `most` due tasks of a kind, and never more than its pool's target allows to run
+    everywhere.
+
+    Locks the pool's row for these few statements, so that the bound holds across pumps. Attempts are
+    counted here: a task that kills its process has still spent one. Sorted by priority.
+    """
+    with transaction.atomic():
+        pool = AgentPool.objects.select_for_update(no_key=True).filter(kind=kind, paused=False).first()
+        if pool is None:
+            return []
+        running = AgentTask.objects.filter(kind=kind, state=TaskState.RUNNING).count()
+        most = min(most, pool.target - running)
+        if most <= 0:
+            return []
+        sql = _CLAIM_OLDEST if oldest_first else _CLAIM_FIRST
+        tasks = list(AgentTask.objects.raw(sql, {"kind": kind, "most": most, "lease_s": lease_s}))
+    return sorted(tasks, key=lambda task: (task.priority, task.run_after, task.pk))
+
+
+def renew(tasks: Iterable[AgentTask], *, lease_s: float) -> set[int]:
+    """Hold the leases of these for another `lease_s`. Returns the ids that are no longer ours."""
+    held = {task.pk: task.lease_token for task in tasks}
+    if not held:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {_TABLE} SET lease_until = now() + %s * interval '1 second' "  # noqa: S608
+            "WHERE state = 'running' AND id = ANY(%s) AND lease_token = ANY(%s) RETURNING id",
+            [lease_s, list(held), list(held.values())],
+        )
+        return set(held) - {row[0] for row in cursor.fetchall()}
+
+
+def lock_held(tasks: Sequence[AgentTask]) -> list[AgentTask]:
+    """Those of the tasks whose lease is still ours, locked until the transaction ends, in the order of
+    their ids.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id FROM {_TABLE} WHERE state = 'running' AND id = ANY(%s) AND lease_token = ANY(%s) "  # noqa: S608
+            "ORDER BY id FOR UPDATE",
+            [[task.pk for task in tasks], [task.lease_token for task in tasks]],
+        )
+        held = {row[0] for row in cursor.fetchall()}
+    return sorted((task for task in tasks if task.pk in held), key=lambda task: task.pk)
+
+
+def finish(ended: Sequence[tuple[AgentTask, Outcome]]) -> None:
+    """Write what became of tasks that `lock_held` returned in this transaction. Publishes
+    AgentTaskChanged.
+    """
+    if not ended:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {_TABLE} AS task SET state = new.state, error = new.error, reserved_usd = 0, "  # noqa: S608
+            "lease_until = NULL, lease_token = NULL, updated_at = now(), "
+            "finished_at = CASE WHEN new.state = 'queued' THEN NULL ELSE now() END, "
+            "run_after = CASE WHEN new.state = 'queued' THEN now() + new.again_s * interval '1 second' "
+            "  ELSE task.run_after END, "
+            "attempts = task.attempts - new.back, rate_limited = task.rate_limited + new.limited "
+            "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::float[], %s::int[], %s::int[]) "
+            "  AS new (id, state, error, again_s, back, limited) WHERE task.id = new.id",
+            [
+                [task.pk for task, _ in ended],
+                [str(outcome.state.value) for _, outcome in ended],
+                [outcome.error for _, outcome in ended],
+                [outcome.again_s for _, outcome in ended],
+                [int(outcome.gives_back) for _, outcome in ended],
+                [int(outcome.is_rate_limited) for _, outcome in ended],
+            ],
+        )
+    for task, outcome in ended:
+        task.state = outcome.state
+        events.publish(events.AgentTaskChanged(task.pk, task.kind, outcome.state.value, task.lead_id))
+
+
+@transaction.atomic
+def end(tasks: Sequence[AgentTask], outcome: Outcome) -> None:
+    """End claimed tasks that made no call, all in the same way."""
+    held = lock_held(tasks)
+    budget.settle([(task, None) for task in held])
+    finish([(task, outcome) for task in held])
+
+
+def release(tasks: Sequence[AgentTask], *, again_s: float = 0.0, error: str = "") -> None:
+    """Put claimed tasks back as they were, attempt included: for a budget that does not reach."""
+    end(tasks, Outcome(TaskState.QUEUED, error, again_s, gives_back=True))
+
+
+@transaction.atomic
+def reap() -> int:
+    """Take back tasks whose lease ran out: to the queue, or dead once their attempts are spent. Returns
+    how many.
+
+    Nobody knows whether their calls were made, so what was reserved for them is booked as spent. Also
+    cancels queued tasks whose deadline has passed.
+    """
+    expired = list(
+        AgentTask.objects.raw(
+            f"SELECT * FROM {_TABLE} WHERE state = 'running' AND lease_until < now() ORDER BY id "  # noqa: S608
+            "LIMIT %s FOR UPDATE SKIP LOCKED",
+            [REAP_AT_ONCE],
+        )
+    )
+    budget.settle([(task, task.reserved_usd) for task in expired])
+    finish([(task, _after_lost_lease(task)) for task in expired])
+    _cancel("state = 'queued' AND deadline <= now()", [], error="too_late")
+    return len(expired)
+
+
+def _after_lost_lease(task: AgentTask) -> Outcome:
+    if task.attempts >= task.max_attempts:
+        return Outcome(TaskState.DEAD, "lease_lost")
+    return Outcome(TaskState.QUEUED, "lease_lost", backoff_s(task.attempts - 1))
+
+
+def supersede(kept: Sequence[AgentTask]) -> int:
+    """Cancel queued tasks that ask the same of the same leads on older facts. Returns how many."""
+    if not kept:
+        return 0
+    return _cancel(
+        "state = 'queued' AND (kind, lead_id, params) IN "
+        "(SELECT kind, lead_id, params FROM ai_agents_agenttask WHERE id = ANY(%s)) AND NOT id = ANY(%s)",
+        [[task.pk for task in kept]] * 2,
+        error="superseded",
+    )
+
+
+def cancel(waiting: models.QuerySet[AgentTask], *, error: str) -> int:
+    """Cancel these queued tasks, in the caller's transaction. Returns how many."""
+    return _cancel(
+        "state = 'queued' AND id = ANY(%s)", [list(waiting.values_list("pk", flat=True))], error=error
+    )
+
+
+def _cancel(where: str, params: list, *, error: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH gone AS (SELECT id AS gone_id FROM {_TABLE} WHERE {where} "  # noqa: S608
+            "ORDER BY id FOR UPDATE SKIP LOCKED) "
+            f"UPDATE {_TABLE} SET state = 'cancelled', error = %s, finished_at = now(), updated_at = now() "
+            "FROM gone WHERE id = gone_id RETURNING id, kind, lead_id",
+            [*params, error],
+        )
+        rows = cursor.fetchall()
+    for pk, kind, lead_id in rows:
+        events.publish(events.AgentTaskChanged(pk, kind, TaskState.CANCELLED.value, lead_id))
+    return len(rows)
+
+
+def next_due_s() -> float | None:
+    """Seconds until a queued task of a pool that may run falls due (0 or less: now); None: none is queued."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT min(extract(epoch FROM next.run_after - now())) FROM ai_agents_agentpool AS pool, "  # noqa: S608
+            f"LATERAL (SELECT run_after FROM {_TABLE} WHERE kind = pool.kind AND state = 'queued' "
+            "  ORDER BY run_after LIMIT 1) AS next "
+            "WHERE NOT pool.paused AND pool.target > 0"
+        )
+        [seconds] = cursor.fetchone()
+    return None if seconds is None else float(seconds)
+
+
+def today() -> date:
+    """The database's day, UTC."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT (now() AT TIME ZONE 'UTC')::date")
+        return cursor.fetchone()[0]

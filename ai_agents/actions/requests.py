@@ -1,0 +1,164 @@
+"""Asks for an agent's work: once per set of facts, in the caller's transaction."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import models, transaction
+from django.utils.translation import gettext as _
+
+from ai_agents.actions import queue
+from ai_agents.agents import AGENTS
+from ai_agents.agents.facts import LeadFacts
+from ai_agents.llm.providers import current_provider
+from ai_agents.models import AgentTask, TaskState
+from crm import events
+from crm.errors import AIUnavailable, OutOfBounds
+from crm.models import Actor, Lead, Purpose
+from crm.permissions import Verb, require
+
+ANALYSIS, DRAFT = "lead_analysis", "follow_up"
+BATCH_PRIORITY = 8
+LIVE = (TaskState.QUEUED, TaskState.RUNNING)
+
+
+def request_analysis(lead_id: int, *, by: Actor, priority: int = 5) -> AgentTask | None:
+    """Queue an analysis of a lead. Priority 0 (first) to 9.
+
+    Returns the live twin if these facts are queued or being read already. Facts that were analysed today
+    are only analysed again when a person asks; otherwise the finished twin is returned. None: there is
+    nothing to read. Raises Lead.DoesNotExist, PermissionRefused, AIUnavailable, OutOfBounds. Publishes
+    AgentTaskQueued.
+    """
+    return _request(ANALYSIS, lead_id, {}, by=by, priority=priority)
+
+
+def request_draft(
+    lead_id: int, *, by: Actor, purpose: str = "first_answer", instruction: str = "", priority: int = 5
+) -> AgentTask | None:
+    """Queue a follow-up draft. As request_analysis; `instruction` (up to 500 characters) is part of what
+    is asked.
+    """
+    if purpose not in Purpose.values:
+        raise OutOfBounds(_("Choose a purpose from the list."), field="purpose")
+    if len(instruction) > 500:
+        raise OutOfBounds(_("An instruction may have 500 characters."), field="instruction")
+    params = {"purpose": purpose, "instruction": instruction}
+    return _request(DRAFT, lead_id, params, by=by, priority=priority)
+
+
+@transaction.atomic
+def request_analysis_batch(lead_ids: Sequence[int], *, by: Actor, priority: int = BATCH_PRIORITY) -> int:
+    """Queue analyses of many leads, a few hundred a call, set-based. Returns how many were new.
+
+    Raises AIUnavailable, OutOfBounds. Publishes AgentPoolChanged once instead of an event a task.
+    """
+    wanted = [_draft_task(ANALYSIS, lead_id, {}, by, priority) for lead_id in lead_ids]
+    created = _insert(wanted, skip_done=True)
+    queue.supersede(created)
+    if created:
+        events.publish(events.AgentPoolChanged(ANALYSIS))
+    return len(created)
+
+
+@transaction.atomic
+def request_drafts(
+    purposes: Mapping[int, str], *, by: Actor, priority: int, known: Mapping[int, LeadFacts]
+) -> int:
+    """Queue a draft for each lead, by lead id and purpose, set-based. Returns how many were new.
+
+    `known` are facts just read by another agent; leads that are not in it are read. Publishes AgentTaskQueued
+    for each.
+    """
+    created: list[AgentTask] = []
+    for group in (purposes.keys() & known.keys(), purposes.keys() - known.keys()):
+        leads = sorted(group)
+        wanted = [
+            _draft_task(DRAFT, lead_id, {"purpose": str(purposes[lead_id]), "instruction": ""}, by, priority)
+            for lead_id in leads
+        ]
+        facts = [known[lead_id].asked_for(str(purposes[lead_id])) for lead_id in leads if lead_id in known]
+        created += _insert(wanted, facts or None, skip_done=True)
+    queue.supersede(created)
+    for task in created:
+        events.publish(events.AgentTaskQueued(task.pk, DRAFT, task.lead_id))
+    return len(created)
+
+
+@transaction.atomic
+def _request(
+    kind: str, lead_id: int, params: dict[str, Any], *, by: Actor, priority: int
+) -> AgentTask | None:
+    lead = Lead.objects.visible_to(by).get(pk=lead_id)
+    require(by, Verb.EDIT, lead)
+    task = _draft_task(kind, lead.pk, params, by, priority)
+    created = _insert([task], skip_done=by.user is None)
+    if created:
+        queue.supersede(created)
+        events.publish(events.AgentTaskQueued(created[0].pk, kind, lead.pk))
+        return created[0]
+    if not task.dedup_key:
+        return None
+    twins = _twins([task])
+    twin = twins.filter(state__in=LIVE).first() or twins.filter(state=TaskState.DONE).first()
+    if twin and twin.state == TaskState.QUEUED and priority < twin.priority:
+        twin.priority = priority
+        twin.save(update_fields=["priority", "updated_at"])
+    return twin
+
+
+def _draft_task(kind: str, lead_id: int, params: dict[str, Any], by: Actor, priority: int) -> AgentTask:
+    if not current_provider().is_on:
+        raise AIUnavailable(_("AI is switched off (AI_PROVIDER=off)."))
+    if not 0 <= priority <= 9:
+        raise OutOfBounds(_("Priority goes from 0 (first) to 9."), field="priority")
+    return AgentTask(
+        kind=kind,
+        lead_id=lead_id,
+        params=params,
+        priority=priority,
+        prompt_version=AGENTS[kind].prompt,
+        requested_by=by.user,
+        requested_as=by.label[:120],
+    )
+
+
+def _insert(
+    tasks: Sequence[AgentTask], known: Sequence[LeadFacts] | None = None, *, skip_done: bool
+) -> list[AgentTask]:
+    """Insert those that are not there yet; the unique index decides between callers at the same moment.
+
+    Fills in `input_hash` and `dedup_key`; a task whose facts cannot be read keeps an empty key and is left
+    out.
+    """
+    if not tasks:
+        return []
+    day, provider = queue.today().isoformat(), current_provider().name
+    readable = []
+    for task, facts in zip(tasks, known or AGENTS[tasks[0].kind].read(tasks), strict=True):
+        if facts is not None:
+            task.input_hash = facts.digest
+            task.dedup_key = dedup_key(task, provider=provider, day=day)
+            readable.append(task)
+    if skip_done:
+        done = set(_twins(readable).filter(state=TaskState.DONE).values_list("dedup_key", flat=True))
+        readable = [task for task in readable if task.dedup_key not in done]
+    AgentTask.objects.bulk_create(readable, ignore_conflicts=True)
+    inserted = AgentTask.objects.filter(public_id__in=[task.public_id for task in readable])
+    return list(inserted.order_by("pk")) if readable else []
+
+
+def _twins(tasks: Sequence[AgentTask]) -> models.QuerySet[AgentTask]:
+    """Tasks with the keys of these, newest first; leads and kind are named for the index."""
+    return AgentTask.objects.filter(
+        lead_id__in={task.lead_id for task in tasks},
+        kind__in={task.kind for task in tasks},
+        dedup_key__in=[task.dedup_key for task in tasks],
+    ).order_by("-pk")
+
+
+def dedup_key(task: AgentTask, *, provider: str, day: str) -> str:
+    """The same for the same question on the same facts, by the same prompt and provider, on one day."""
+    asked = hashlib.sha256(json.dumps(task.params, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{task.kind}:{task.lead_id}:{asked}:{task.input_hash[:32]}:{task.prompt_version}:{provider}:{day}"

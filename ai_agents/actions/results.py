@@ -1,0 +1,124 @@
+"""Ends runs: books their calls, then stores each result once, by whoever still holds the lease."""
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, transaction
+
+from ai_agents.actions import budget, pools, queue
+from ai_agents.actions.assessments import record_assessments
+from ai_agents.actions.calls import record_calls
+from ai_agents.actions.drafts import record_drafts
+from ai_agents.actions.finished import Finished
+from ai_agents.actions.follow_on import draft_for_promising
+from ai_agents.actions.outcomes import DONE, Outcome, outcome_of
+from ai_agents.llm.base import CallRecord
+from ai_agents.models import AgentTask, TaskState
+
+log = logging.getLogger(__name__)
+
+
+def _record_assessments(finished: Sequence[Finished]) -> None:
+    record_assessments(finished)
+    known = {done.task.lead_id: done.facts for done in finished if done.task.lead_id}
+    draft_for_promising(known, known)
+
+
+RECORDERS: dict[str, Callable[[Sequence[Finished]], None]] = {
+    "lead_analysis": _record_assessments,
+    "follow_up": record_drafts,
+}
+
+
+@dataclass(slots=True)
+class Ended:
+    """One run of one task: its result or the error it ended in, and the calls it made."""
+
+    task: AgentTask
+    facts: Any
+    calls: list[CallRecord] = field(default_factory=list)
+    result: Any = None
+    error: BaseException | None = None
+
+    @property
+    def spent(self) -> Decimal:
+        return budget.spent_by(self.calls)
+
+    @property
+    def finished(self) -> Finished:
+        last = self.calls[-1] if self.calls else None
+        return Finished(
+            self.task, self.facts, self.result, last.provider if last else "", last.model if last else ""
+        )
+
+
+def end_runs(ended: Sequence[Ended]) -> int:
+    """Book and store these runs. Returns how many came too late: their lease had gone to somebody else.
+
+    Calls are booked first and in any case. Results of a kind are stored together; when one of them cannot be
+    stored the rest is tried one by one and that one dies `not_stored`.
+    """
+    if not ended:
+        return 0
+    with transaction.atomic():
+        record_calls([(run.task, run.calls) for run in ended])
+    failed = [run for run in ended if run.error]
+    late = _end_failed(failed) if failed else 0
+    for kind, runs in _batches([run for run in ended if not run.error]):
+        late += _store(kind, runs)
+    return late
+
+
+def _batches(runs: Sequence[Ended]) -> list[tuple[str, list[Ended]]]:
+    """By kind, and at most one a lead in each batch: two results of one lead are stored one after the
+    other.
+    """
+    batches: dict[tuple[str, int], list[Ended]] = defaultdict(list)
+    seen: Counter[tuple[str, int | None]] = Counter()
+    for run in sorted(runs, key=lambda run: run.task.pk):
+        lead = (run.task.kind, run.task.lead_id)
+        batches[run.task.kind, seen[lead]].append(run)
+        seen[lead] += 1
+    return [(kind, batches[kind, turn]) for kind, turn in sorted(batches)]
+
+
+def _end_failed(runs: Sequence[Ended]) -> int:
+    """Runs that ended in an error: back to the queue, or dead."""
+    outcomes = [(run, outcome_of(run.task, run.error)) for run in runs if run.error]
+    late = _finish(outcomes)
+    for reason in {outcome.pauses_pools for _, outcome in outcomes if outcome.pauses_pools}:
+        pools.pause_all(because=reason)
+    return late
+
+
+def _store(kind: str, runs: Sequence[Ended]) -> int:
+    try:
+        return _finish([(run, DONE) for run in runs], RECORDERS[kind])
+    except (OperationalError, InterfaceError):
+        raise  # the database is away; the pump tries again
+    except Exception as error:  # whatever is wrong with one result, the others and the pump go on
+        if len(runs) > 1:
+            return sum(_store(kind, [run]) for run in runs)
+        log.exception("the result of task %s cannot be stored", runs[0].task.pk)
+        return _finish([(runs[0], Outcome(TaskState.DEAD, f"not_stored:{type(error).__name__}"[:60]))])
+
+
+@transaction.atomic
+def _finish(
+    outcomes: Sequence[tuple[Ended, Outcome]], recorder: Callable[[Sequence[Finished]], None] | None = None
+) -> int:
+    """Fence, store, settle and mark in one transaction. Returns how many were no longer ours."""
+    held = {task.pk for task in queue.lock_held([run.task for run, _ in outcomes])}
+    ours = [(run, outcome) for run, outcome in outcomes if run.task.pk in held]
+    if recorder and ours:
+        recorder([run.finished for run, _ in ours])
+    budget.settle([(run.task, run.spent) for run, _ in ours])
+    for run, _ in outcomes:
+        if run.task.pk not in held:
+            budget.book_late(run.task, run.spent)
+    queue.finish([(run.task, outcome) for run, outcome in ours])
+    return len(outcomes) - len(ours)

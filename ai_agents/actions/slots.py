@@ -1,0 +1,50 @@
+"""Pump slots: who may claim now. A slot is a leased row; letting it go lets a successor start at once."""
+
+import json
+import uuid
+from typing import Any
+
+from django.db import connection
+
+
+def take_slot(token: uuid.UUID, *, for_s: float, info: dict[str, Any]) -> int | None:
+    """Take a free slot, or None. Forgets the kick that led here."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE ai_agents_pumplease SET kicked_at = NULL WHERE kicked_at IS NOT NULL")
+        cursor.execute(
+            "UPDATE ai_agents_pumplease SET token = %s, until = now() + %s * interval '1 second', "
+            "info = info || %s::jsonb "
+            "WHERE slot = (SELECT slot FROM ai_agents_pumplease WHERE until < now() ORDER BY slot LIMIT 1 "
+            "FOR UPDATE SKIP LOCKED) RETURNING slot",
+            [token, for_s, json.dumps(info)],
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def keep_slot(token: uuid.UUID, *, for_s: float, info: dict[str, Any]) -> bool:
+    """Hold it on. False: it is somebody else's by now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ai_agents_pumplease SET until = now() + %s * interval '1 second', "
+            "info = info || %s::jsonb WHERE token = %s",
+            [for_s, json.dumps(info), token],
+        )
+        return bool(cursor.rowcount)
+
+
+def free_slot(token: uuid.UUID) -> None:
+    """Let it go."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE ai_agents_pumplease SET until = now() WHERE token = %s", [token])
+
+
+def add_late(token: uuid.UUID, late: int) -> None:
+    """Count results that were discarded because their lease had gone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ai_agents_pumplease "
+            "SET info = info || jsonb_build_object('late', coalesce((info ->> 'late')::int, 0) + %s) "
+            "WHERE token = %s",
+            [late, token],
+        )

@@ -1,0 +1,89 @@
+"""What crm and its screens may know of the agents; `ai_agents.apps` puts these behind `crm.ports`."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import connection
+from django.utils.translation import gettext as _
+
+from ai_agents.actions.calls import price_of
+from ai_agents.actions.queue import today
+from ai_agents.llm.prices import Price
+from ai_agents.llm.providers import current_provider
+from ai_agents.models import AgentTask, TaskState
+from crm.ports import AIStatus
+
+TOKENS_OF_ANALYSIS = (1_200, 300)  # in and out, of a lead with one inquiry and a note
+PUMP_SILENT_S = 120
+PENDING = {"lead_analysis": "scoring", "follow_up": "drafting"}
+
+_STATUS = """
+SELECT (SELECT coalesce(sum(target), 0) FROM ai_agents_agentpool WHERE NOT paused),
+       (SELECT string_agg(paused_because, ' ') FROM (SELECT DISTINCT paused_because FROM ai_agents_agentpool
+        WHERE paused AND paused_because <> '') AS why),
+       (SELECT count(*) FROM (SELECT 1 FROM ai_agents_agenttask WHERE state = 'queued' LIMIT 1000) AS some),
+       budget.spent, budget.cap - budget.spent - budget.reserved,
+       (SELECT info ->> 'model' FROM ai_agents_pumplease ORDER BY until DESC LIMIT 1),
+       EXISTS (SELECT 1 FROM ai_agents_agenttask WHERE state = 'queued'
+               AND run_after < now() - %(silent_s)s * interval '1 second')
+       AND NOT EXISTS (SELECT 1 FROM crm_heartbeat WHERE name = 'cluster:ai'
+                       AND at > now() - %(silent_s)s * interval '1 second')
+FROM (SELECT 1) AS one LEFT JOIN ai_agents_budget AS budget
+     ON budget.scope = 'all' AND budget.day = (now() AT TIME ZONE 'UTC')::date
+"""
+
+
+def price_of_analysis(n: int) -> Decimal:
+    """Expected USD for `n` analyses; 0 when AI is off or its answers are scripted."""
+    provider = current_provider()
+    if not provider.is_on:
+        return Decimal(0)
+    price = price_of(provider.name, provider.models[0], today())
+    return (n * _analysis(price)).quantize(Decimal("0.01"), rounding="ROUND_UP")
+
+
+def _analysis(price: Price) -> Decimal:
+    tokens_in, tokens_out = TOKENS_OF_ANALYSIS
+    return price.cost(tokens_in=tokens_in, tokens_out=tokens_out)
+
+
+def ai_status() -> AIStatus:
+    """One line about the agents, in one query (two when the provider has a price)."""
+    provider = current_provider()
+    if not provider.is_on:
+        return AIStatus()
+    with connection.cursor() as cursor:
+        cursor.execute(_STATUS, {"silent_s": PUMP_SILENT_S})
+        running, paused_because, queued, spent, room, model, is_silent = cursor.fetchone()
+    cap = Decimal(str(settings.AI_DAILY_BUDGET_USD))
+    room = cap if room is None else room
+    return AIStatus(
+        provider=provider.name,
+        model=model or provider.models[0],
+        is_on=True,
+        is_sample=provider.is_sample,
+        running=running,
+        queued=queued,
+        spent_today_usd=spent or Decimal(0),
+        budget_usd=cap,
+        trouble=_trouble(paused_because, room <= 0 or room < price_of_analysis(1), is_silent),
+    )
+
+
+def _trouble(paused_because: str | None, is_spent: bool, is_silent: bool) -> str:
+    if paused_because:
+        return _("AI is paused. %s") % paused_because
+    if is_spent:
+        return _("Today's AI budget is spent; tasks wait until tomorrow.")
+    if is_silent:
+        return _("AI tasks are waiting and nothing works on them.")
+    return ""
+
+
+def pending(lead_ids: Iterable[int]) -> dict[int, str]:
+    """For those of the leads that an agent works on or will: "scoring", else "drafting". One query."""
+    live = AgentTask.objects.filter(
+        lead_id__in=list(lead_ids), state__in=[TaskState.QUEUED, TaskState.RUNNING]
+    ).values_list("lead_id", "kind")
+    return {lead_id: PENDING.get(kind, "scoring") for lead_id, kind in sorted(live)}

@@ -1,0 +1,70 @@
+"""Which event starts which agent. Durable: what is queued here is taken back with the transaction it
+belongs to.
+"""
+
+from ai_agents import tasks
+from ai_agents.actions import queue
+from ai_agents.actions.follow_on import draft_for_promising
+from ai_agents.actions.requests import ANALYSIS, DRAFT, request_analysis, request_draft
+from ai_agents.llm.providers import current_provider
+from ai_agents.models import AgentTask, TaskState
+from crm import events
+from crm.models import Actor, Lead, ScoreSource, User
+from crm.tasks import enqueue
+
+ASKED_BY_A_PERSON = 1  # priority
+
+
+@events.on(events.AgentTaskQueued, events.AgentPoolChanged)
+def wake_a_pump(event: events.AgentTaskQueued | events.AgentPoolChanged) -> None:
+    tasks.kick_on_commit()
+
+
+@events.on(events.LeadFactsChanged)
+def analyse_changed_facts(event: events.LeadFactsChanged) -> None:
+    """What an agent would read has changed: score again, once per set of facts."""
+    if current_provider().is_on and Lead.objects.open().filter(pk=event.lead_id).exists():
+        request_analysis(event.lead_id, by=Actor.system(), priority=event.priority)
+
+
+@events.on(events.MessageReceived)
+def analyse_what_a_customer_wrote(event: events.MessageReceived) -> None:
+    analyse_changed_facts(events.LeadFactsChanged(event.lead_id, priority=2))
+
+
+@events.on(events.LeadScored)
+def draft_for_a_promising_lead(event: events.LeadScored) -> None:
+    """A blend at or above the pool's `draft_from` asks for a draft, when there is somebody to answer.
+
+    Not here for a model's scores: the pump asks for those itself, many at a time (actions/results.py).
+    """
+    if event.source not in {ScoreSource.RULES, ScoreSource.MODEL} and current_provider().is_on:
+        draft_for_promising([event.lead_id])
+
+
+@events.on(events.DraftRequested)
+def draft_on_request(event: events.DraftRequested) -> None:
+    """Somebody asks. Raises AIUnavailable to them when there is no AI."""
+    user = User.objects.filter(pk=event.user_id).first() if event.user_id else None
+    request_draft(
+        event.lead_id,
+        by=Actor.of(user) if user else Actor.system(),
+        purpose=event.purpose,
+        instruction=event.instruction,
+        priority=ASKED_BY_A_PERSON,
+    )
+
+
+@events.on(events.ImportFinished)
+def analyse_imported(event: events.ImportFinished) -> None:
+    """In slices, by the queue: reading the facts of thousands does not belong into one transaction."""
+    if event.analyse != "none" and current_provider().is_on:
+        enqueue("ai_agents.tasks.analyse_import", event.import_id, event.analyse)
+
+
+@events.on(events.PersonErased)
+def forget_queued_work(event: events.PersonErased) -> None:
+    waiting = AgentTask.objects.filter(
+        lead_id=event.lead_id, state=TaskState.QUEUED, kind__in=[ANALYSIS, DRAFT]
+    )
+    queue.cancel(waiting, error="erased")

@@ -1,0 +1,197 @@
+"""The database side of a pump. Everything here runs in the pump's one database thread, in short
+transactions.
+"""
+
+import logging
+import os
+import socket
+import time
+import uuid
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+
+from ai_agents.actions import budget, queue, slots
+from ai_agents.actions.calls import price_of
+from ai_agents.actions.outcomes import Outcome
+from ai_agents.actions.results import Ended, end_runs
+from ai_agents.agents import AGENTS
+from ai_agents.llm.prices import Price
+from ai_agents.llm.providers import Provider
+from ai_agents.models import AgentPool, AgentTask, TaskState
+from ai_agents.timing import Timing
+from crm.tasks import AI, stamp
+
+log = logging.getLogger(__name__)
+CALLS_PER_RUN = 2  # the call and its one repair
+REPAIR_NOTE_BYTES = 900  # what a repair may add to the prompt
+OVER_BUDGET_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A claimed task with its facts, and money set aside for its calls."""
+
+    task: AgentTask
+    facts: Any
+    model: str
+    price: Price
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a pool asks for now."""
+
+    target: int
+    model: str
+
+
+class Desk:
+    """One pump's dealings with the tables."""
+
+    def __init__(self, provider: Provider, timing: Timing) -> None:
+        self.provider = provider
+        self.timing = timing
+        self.model = provider.models[0]
+        self.token = uuid.uuid4()
+        self.orders: dict[str, Order] = {}
+        self._prices: dict[str, Price] = {}
+        self._dearest: dict[str, Decimal] = {}
+        self._claimed: Counter[str] = Counter()
+        self._day: date | None = None
+        self._beat_at = self._renewed_at = 0.0
+
+    # --- the slot -----------------------------------------------------------------------------------------
+
+    def take_slot(self) -> bool:
+        info = {"host": socket.gethostname(), "pid": os.getpid(), "provider": self.provider.name}
+        return slots.take_slot(self.token, for_s=self.timing.slot_s, info=info) is not None
+
+    def free_slot(self) -> bool:
+        """Let the slot go. Whether work remains that is due within one slice, so that a successor should
+        start.
+        """
+        slots.free_slot(self.token)
+        due_s = queue.next_due_s()
+        return due_s is not None and due_s <= self.timing.claim_for_s
+
+    def next_due_s(self) -> float | None:
+        return queue.next_due_s()
+
+    # --- once a second ------------------------------------------------------------------------------------
+
+    def control(self, held: Collection[AgentTask], *, keeps_slot: bool) -> tuple[set[int], bool]:
+        """Read the pools again, prove progress, hold leases, take back expired ones.
+
+        Returns the ids of held tasks that were lost to somebody else, and whether the slot is still ours.
+        """
+        self.orders = {
+            pool.kind: Order(0 if pool.paused else pool.target, pool.model or self.model)
+            for pool in AgentPool.objects.all()
+            if pool.kind in AGENTS
+        }
+        self._open_day()
+        lost: set[int] = set()
+        now = time.monotonic()
+        if now - self._renewed_at >= self.timing.renew_s:
+            lost = queue.renew(held, lease_s=self.timing.lease_s)
+            self._renewed_at = now
+        if now - self._beat_at >= self.timing.beat_s:
+            stamp(f"cluster:{AI}", pump=os.getpid(), running=len(held))
+            if keeps_slot:
+                keeps_slot = slots.keep_slot(self.token, for_s=self.timing.slot_s, info={"model": self.model})
+            self._beat_at = now
+        queue.reap()
+        return lost, keeps_slot
+
+    def _open_day(self) -> None:
+        today = queue.today()
+        if today != self._day:
+            budget.open_day(today)
+            self._day = today
+            self._prices.clear()
+
+    # --- a round ------------------------------------------------------------------------------------------
+
+    def round(self, ended: Sequence[Ended], wanted: dict[str, int]) -> list[Ready]:
+        """Store what has ended, then claim what is wanted: kind -> how many."""
+        late = end_runs(ended)
+        if late:
+            slots.add_late(self.token, late)
+        return [ready for kind, most in wanted.items() for ready in self._claim(kind, most)]
+
+    def _claim(self, kind: str, most: int) -> list[Ready]:
+        price = self._price(self.orders[kind].model)
+        most = min(most, self._affordable(kind, most))
+        if most <= 0:
+            return []
+        first, oldest_first = most, self._is_oldest_turn(kind)
+        tasks: list[AgentTask] = []
+        if oldest_first:
+            tasks = queue.claim(kind, 1, lease_s=self.timing.lease_s, oldest_first=True)
+            first -= len(tasks)
+        if first > 0:
+            tasks += queue.claim(kind, first, lease_s=self.timing.lease_s)
+        self._claimed[kind] += len(tasks)
+        read = self._read(kind, tasks)
+        return self._reserve(kind, read, price)
+
+    def _is_oldest_turn(self, kind: str) -> bool:
+        """Once in a while the task that waited longest goes first, so that no priority starves."""
+        if self._claimed[kind] < queue.OLDEST_SHARE:
+            return False
+        self._claimed[kind] = 0
+        return True
+
+    def _read(self, kind: str, tasks: list[AgentTask]) -> list[tuple[AgentTask, Any]]:
+        """The tasks with their facts. One that cannot be read ends here; it must not stop the others."""
+        try:
+            facts = AGENTS[kind].read(tasks) if tasks else []
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:  # the facts of one task break the reading of all: find out which
+            if len(tasks) > 1:
+                return [pair for task in tasks for pair in self._read(kind, [task])]
+            log.exception("the facts of task %s cannot be read", tasks[0].pk)
+            queue.end(tasks, Outcome(TaskState.DEAD, f"facts_unreadable:{type(error).__name__}"[:60]))
+            return []
+        gone = [task for task, found in zip(tasks, facts, strict=True) if found is None]
+        if gone:
+            queue.end(gone, Outcome(TaskState.CANCELLED, "nothing_to_read"))
+        return [(task, found) for task, found in zip(tasks, facts, strict=True) if found is not None]
+
+    # --- money --------------------------------------------------------------------------------------------
+
+    def _price(self, model: str) -> Price:
+        if model not in self._prices:
+            self._prices[model] = price_of(self.provider.name, model, self._day or queue.today())
+        return self._prices[model]
+
+    def _affordable(self, kind: str, most: int) -> int:
+        """How many of the dearest tasks seen so far the budget still holds."""
+        dearest = self._dearest.get(kind)
+        if not dearest or self._day is None:
+            return most
+        return int(budget.left(kind, self._day) / dearest)
+
+    def _reserve(self, kind: str, read: list[tuple[AgentTask, Any]], price: Price) -> list[Ready]:
+        agent = AGENTS[kind]
+        worst: list[tuple[AgentTask, Decimal]] = []
+        for task, facts in read:
+            prompt_bytes = sum(len(text.encode("utf-8", "replace")) for text in agent.messages(facts))
+            run_usd = (
+                price.worst(prompt_bytes + REPAIR_NOTE_BYTES, max_tokens=agent.max_tokens) * CALLS_PER_RUN
+            )
+            worst.append((task, run_usd))
+        granted = {task.pk for task in budget.reserve(worst)}
+        self._dearest[kind] = max([self._dearest.get(kind, Decimal(0)), *(usd for _, usd in worst)])
+        refused = [task for task, _ in worst if task.pk not in granted]
+        if refused:
+            queue.release(refused, again_s=OVER_BUDGET_S, error="over_budget")
+        model = self.orders[kind].model
+        return [Ready(task, facts, model, price) for task, facts in read if task.pk in granted]
