@@ -158,7 +158,7 @@ def send_due_messages() -> None:
         claims = claim_due_messages(clock.now())
         for claim in claims:
             delivery = deliver(claim.letter)
-            finish_sending(claim.message_id, attempt=claim.attempt, delivery=delivery, at=clock.now())
+            finish_sending(claim.message_id, version=claim.version, delivery=delivery, at=clock.now())
         if not claims and not due_messages(clock.now()).exists():
             return
         if not claims:

@@ -10,7 +10,7 @@ def database_line(error: DatabaseError) -> str:
     """The driver's reason, without address or user name, and where to look."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else error.__class__.__name__
     reason = re.sub(r"^.*(?:failed: |FATAL: +|ERROR: +)", "", reason)
-    reason = re.sub(r'\s*"[^"]*"', "", reason)
+    reason = re.sub(r"""\s*("[^"]*"|'[^']*')""", "", reason)
     is_own = os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE")
     advice = (
         "check DATABASE_URL, that its server runs, and that it lets this machine in"

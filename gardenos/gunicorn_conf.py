@@ -16,7 +16,7 @@ _port = _env.integer("GARDENOS_PORT", 8000, least=1, most=65535)
 
 bind = f"[{_address}]:{_port}" if ":" in _address else f"{_address}:{_port}"
 workers = _env.integer("WEB_WORKERS", 1, least=1, most=64)
-worker_class = "uvicorn_worker.UvicornWorker"
+worker_class = "gardenos.worker.WebWorker"
 preload_app = False  # a connection pool opened before a fork is shared by parent and children, and hangs
 timeout = 60
 graceful_timeout = 6  # `make run` promises to be gone within 10 s

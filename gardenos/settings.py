@@ -273,6 +273,17 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "LeadKind": "crm.models.LeadKind",
+        "LeadStatus": "crm.models.LeadStatus",
+        "Outcome": "crm.models.Outcome",
+        "ScoreKind": "crm.models.ScoreKind",
+        "ScoreSource": "crm.models.ScoreSource",
+        "ScoreBand": "crm.models.Band",
+        "LeadBand": ["hot", "warm", "cool", "none"],
+        "FollowUpState": "crm.models.FollowUpState",
+        "MessageState": "crm.models.MessageState",
+    },
 }
 
 # --- time, language, logs ----------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ class Child:
         self.process = subprocess.Popen(  # noqa: S603  our own programs
             dying_with_parent(self.command, signal.SIGTERM),
             env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # they log to standard error
             pass_fds=self.pass_fds,
             start_new_session=True,  # Ctrl-C comes to us alone; its group is the handle to end all it started
         )

@@ -7,9 +7,12 @@ from ai_agents.agents.answers import AssessmentAnswer, Reason, parse
 from ai_agents.agents.base import LeadAgent, repair_note
 from ai_agents.agents.facts import LeadFacts
 from ai_agents.agents.leaks import leaks_in
+from ai_agents.agents.vocabulary import ORDERS_TO_A_MODEL
 from ai_agents.errors import BadAnswer
 from ai_agents.llm.base import LLM
 from crm.plaintext import one_line
+
+HOT = 75  # from here on a fit has to be founded
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,10 @@ class LeadAnalysisAgent(LeadAgent):
         if found := leaks_in("\n".join(written), prompt=self.instructions):
             raise BadAnswer(next(iter(found)), "; ".join(found.values()))
         factors = [factor for reason in answer.reasons if (factor := _verified(reason, facts))]
+        if answer.fit >= HOT and not any(factor.points > 0 for factor in factors):
+            raise BadAnswer(
+                "unsupported", f"a fit from {HOT} on needs a reason with a quote that is in the record"
+            )
         return Assessment(
             fit=answer.fit,
             summary=_filled(answer.summary, facts, 300),
@@ -86,9 +93,15 @@ class LeadAnalysisAgent(LeadAgent):
             dropped=len(answer.reasons) - len(factors),
             recommended_action=answer.recommended_action,
             timeline=answer.timeline,
-            risks=tuple(_filled(risk, facts, 120) for risk in answer.risks),
+            risks=(*_warning(facts), *(_filled(risk, facts, 120) for risk in answer.risks)),
             missing=tuple(_filled(gap, facts, 120) for gap in answer.missing),
         )
+
+
+def _warning(facts: LeadFacts) -> tuple[str, ...]:
+    """Said by us, whatever the model makes of it: somebody writes for the model instead of for people."""
+    suspicious = any(ORDERS_TO_A_MODEL.search(fact.text) for fact in facts.facts if not fact.is_ours)
+    return ("The text tries to give orders to the model: judge this score yourself",) if suspicious else ()
 
 
 def _verified(reason: Reason, facts: LeadFacts) -> Factor | None:

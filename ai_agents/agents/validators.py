@@ -182,8 +182,7 @@ def _dates(draft: Draft) -> str:
 
 
 def _names(draft: Draft) -> str:
-    known = draft.grounds.words | ALWAYS_ALLOWED
-    if any(not known.issuperset(group) for group in _capitalised(draft.plain)):
+    if any(not draft.grounds.words.issuperset(group) for group in _capitalised(draft.plain)):
         return "no name of a person, company, product or place that is not in the facts"
     return ""
 
@@ -230,6 +229,7 @@ def _capitalised(text: str) -> Iterator[set[str]]:
     before: re.Match[str] | None = None
     for match in _WORD.finditer(text):
         has_capital = match[0][0].isupper() and match.start() not in starts
+        has_capital = has_capital and _folded(match[0]) not in ALWAYS_ALLOWED
         is_pair = before is not None and text[before.end() : match.start()] == " "
         if has_capital and (is_pair or not is_german):
             yield {_folded(match[0])} if not is_german else {_folded(match[0]), _folded(before[0])}  # type: ignore[index]

@@ -14,7 +14,9 @@ def _words(text: str) -> frozenset[str]:
 
 
 # Words with a capital that anybody may write inside a sentence. All others have to stand in the facts.
-ALWAYS_ALLOWED = _words("i i'm i'll i'd i've ok hello hi dear thank thanks best kind regards")
+ALWAYS_ALLOWED = _words(
+    "i i'm i'll i'd i've ok hello hi dear thank thanks best kind regards sie ihr ihre ihnen ihren ihrem ihrer"
+)
 # "may", "march", "morgen", "mañana" and "marzo" are left out: too often they mean something else.
 DATE_WORDS = _words("""
     monday tuesday wednesday thursday friday saturday sunday tomorrow tonight
@@ -70,6 +72,15 @@ ASKING = re.compile(
     r"|(?<!\w)(?:melden|antworten|rufen|schreiben|teilen|geben) sie(?!\w)"
     r"|(?<!\w)(?:dites|répondez|appelez|écrivez|llámenos|llámeme|díganos|respóndanos)(?!\w)"
     r"|(?<!\w)laat (?:het )?(?:me|ons) weten(?!\w)",
+    re.IGNORECASE,
+)
+# A customer has no business saying this to us; somebody who hopes for a machine does.
+ORDERS_TO_A_MODEL = re.compile(
+    r"(?:ignore|disregard|forget|ignora|olvida|ignorez|ignoriere|vergiss)\W{1,3}(?:\w+\W{1,3}){0,3}"
+    r"(?:previous|prior|above|instructions?|instrucciones|anweisungen|vorherigen)"
+    r"|system prompt|api key|lead_quality_score|conversion_probability|lead_data_?|\"role\""
+    r"|(?:^|[>\n.] ?)system\s?:|"
+    r"(?:set|change|give)\W{1,3}(?:\w+\W{1,3}){0,2}score|\bjailbreak|忽略|之前的指示",
     re.IGNORECASE,
 )
 GERMAN = re.compile(r"(?<!\w)(?:und|der|die|das|Sie|Ihr|Ihre|wir|für|nicht|mit|ist)(?!\w)")

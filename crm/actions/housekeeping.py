@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 from django.db import models
 
-from crm.models import IdempotencyKey, OutboxEvent, RateHit, Undo
+from crm.actions.outbox import prune_outbox
+from crm.models import IdempotencyKey, RateHit, Undo
 
-REPLAY = timedelta(hours=24)
+UNDO_KEPT = timedelta(hours=24)
 IDEMPOTENCY = timedelta(hours=48)
 SLICE = 2_000  # rows a statement
 
@@ -15,13 +16,12 @@ def delete_expired(at: datetime) -> int:
     """Delete events past their replay, old idempotency keys, rate windows and undo offers. Returns how
     many rows.
     """
-    return sum(
+    return prune_outbox(at) + sum(
         _in_slices(rows)
         for rows in (
-            OutboxEvent.objects.filter(at__lt=at - REPLAY),
             IdempotencyKey.objects.filter(created_at__lt=at - IDEMPOTENCY),
             RateHit.objects.filter(expires_at__lt=at),
-            Undo.objects.filter(expires_at__lt=at - REPLAY),
+            Undo.objects.filter(expires_at__lt=at - UNDO_KEPT),
         )
     )
 

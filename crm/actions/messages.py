@@ -47,10 +47,10 @@ NEXT_LOOK_AFTER = timedelta(days=3)  # planned when something was sent and nothi
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A message that this process, and no other, hands over now. `attempt` fences off late answers."""
+    """A message that this process, and no other, hands over now. `version` fences off late answers."""
 
     message_id: int
-    attempt: int
+    version: int
     letter: Letter
 
 
@@ -87,7 +87,7 @@ def claim_due_messages(at: datetime, *, limit: int = 1) -> list[Claim]:
         message.sending_since = Now()
         message.save_changed("state", "attempts", "sending_since")
         publish_message(message)
-        claims.append(Claim(message.pk, message.attempts, _letter(message)))
+        claims.append(Claim(message.pk, message.version, _letter(message)))
     return claims
 
 
@@ -115,7 +115,7 @@ def _letter(message: Message) -> Letter:
 
 
 @transaction.atomic
-def finish_sending(message_id: int, *, attempt: int, delivery: Delivery, at: datetime) -> Message:
+def finish_sending(message_id: int, *, version: int, delivery: Delivery, at: datetime) -> Message:
     """Book what became of a claimed message.
 
     sent: follow-up sent, timeline, lead's dates and next action. later: queued again, after the last retry
@@ -124,15 +124,15 @@ def finish_sending(message_id: int, *, attempt: int, delivery: Delivery, at: dat
     Publishes MessageChanged, FollowUpChanged, LeadChanged.
     """
     lead, follow_up, message = _locked_message(message_id)
-    if message.attempts != attempt or message.state not in {MessageState.SENDING, MessageState.UNCERTAIN}:
+    if message.version != version or message.state != MessageState.SENDING:
         return message
     match delivery.outcome:
         case Outcome.SENT:
             _book_sent(lead, follow_up, message, by=Actor.system(), at=at)
         case Outcome.UNKNOWN:
             _book_uncertain(lead, message, delivery.reason)
-        case Outcome.LATER if attempt <= len(RETRY_AFTER):
-            _book_retry(message, delivery.reason, at=at + RETRY_AFTER[attempt - 1])
+        case Outcome.LATER if message.attempts <= len(RETRY_AFTER):
+            _book_retry(message, delivery.reason, at=at + RETRY_AFTER[message.attempts - 1])
         case _:
             _fail(message, follow_up, delivery.reason)
     return message
@@ -145,7 +145,11 @@ def find_lost_sendings(*, limit: int = 100) -> int:
     Publishes MessageChanged.
     """
     lost = (
-        Message.objects.filter(state=MessageState.SENDING, sending_since__lt=Now() - LEASE)
+        Message.objects.filter(
+            state=MessageState.SENDING,
+            sending_since__lt=Now() - LEASE,
+            follow_up__state=FollowUpState.SCHEDULED,
+        )
         .select_related("follow_up__lead")
         .select_for_update(skip_locked=True, of=("self", "follow_up", "follow_up__lead"))
         .order_by("id")[:limit]

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Window
 from django.db.models.functions import Left, RowNumber
 from django.utils.translation import gettext as _
@@ -121,7 +121,7 @@ def record_scores(new: Sequence[NewScore], *, by: Actor, quietly: bool = False) 
     previous = {lead_id: leads[lead_id].score for lead_id in rows}
     for lead_id, blend in blends.items():
         leads[lead_id].score, leads[lead_id].score_source = blend.value, blend.blended_from
-    Lead.objects.bulk_update([leads[lead_id] for lead_id in blends], ["score", "score_source"])
+    _show([leads[lead_id] for lead_id in blends])
     if not quietly:
         _tell(
             [
@@ -230,6 +230,23 @@ def _factors(new: NewScore, score: Score) -> Iterable[ScoreFactor]:
             start=factor.place.start if factor.place else None,
             end=factor.place.end if factor.place else None,
             verified=factor.place is not None,
+        )
+
+
+def _show(leads: Sequence[Lead]) -> None:
+    """Write the blend into the leads' rows. One statement; bulk_update takes far longer to build its own."""
+    if not leads:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE crm_lead SET score = new.score, score_source = new.source "
+            "FROM unnest(%s::bigint[], %s::int[], %s::text[]) AS new (id, score, source) "
+            "WHERE crm_lead.id = new.id",
+            [
+                [lead.pk for lead in leads],
+                [lead.score for lead in leads],
+                [lead.score_source for lead in leads],
+            ],
         )
 
 

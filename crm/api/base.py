@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers, viewsets
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.request import Request
@@ -23,7 +24,7 @@ from crm.api.preconditions import etag_of, required_version
 from crm.api.problems import PreconditionRequired
 from crm.api.rate_limits import Rate, count_hit
 from crm.api.request_ids import current_request_id
-from crm.models import Actor, ApiToken
+from crm.models import Actor, ApiToken, Undo
 
 __all__ = [
     "ApiView",
@@ -34,10 +35,13 @@ __all__ = [
     "StrictSerializer",
     "TextField",
     "TimeField",
+    "UndoSerializer",
     "actor_of",
     "current_request_id",
     "etag_of",
+    "if_match",
     "required_version",
+    "undo_document",
 ]
 
 
@@ -67,6 +71,7 @@ class ApiViewMixin:
     read_scope = "read"
     write_scope = "write"
     query_parameters: ClassVar[frozenset[str]] = frozenset()  # beyond filters and paging
+    repeatable_parameters: ClassVar[frozenset[str]] = frozenset()
     rate: Rate | None = None
     request: Request
 
@@ -95,7 +100,7 @@ class ApiViewMixin:
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
-        refuse_unknown(request, self.known_parameters())
+        refuse_unknown(request, self.known_parameters(), repeatable=self.repeatable_parameters)
 
     def known_parameters(self) -> set[str]:
         """Names that the query string may hold."""
@@ -142,6 +147,44 @@ class ApiViewSet(ApiViewMixin, viewsets.GenericViewSet):
     @property
     def actor(self) -> Actor:
         return actor_of(self.request)
+
+    def record_id(self) -> int:
+        """The key of the record in the address. Raises Http404 for what the caller may not see."""
+        pk = (
+            self.get_queryset()
+            .filter(public_id=self.kwargs["public_id"])
+            .values_list("pk", flat=True)
+            .first()
+        )
+        if pk is None:
+            raise Http404
+        return pk
+
+    def checked(self, serializer_class: type["StrictSerializer"]) -> dict[str, Any]:
+        """The body's values. Raises ValidationError (400) naming every field that is wrong."""
+        body = serializer_class(data=self.request.data, context={"request": self.request})
+        body.is_valid(raise_exception=True)
+        return dict(body.validated_data)
+
+
+if_match = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, required=True, description="The ETag of the version you read."
+)
+
+
+class UndoSerializer(serializers.Serializer):
+    """POST to /api/v1/undo/<id>/ before `expires_at` to take the change back."""
+
+    id = serializers.UUIDField()
+    label = serializers.CharField()
+    expires_at = serializers.DateTimeField()
+
+
+def undo_document(undo: Undo | None) -> dict[str, Any] | None:
+    """How to take back what was just done, or None when it cannot be."""
+    if undo is None:
+        return None
+    return {"id": undo.public_id, "label": undo.label, "expires_at": undo.expires_at}
 
 
 class StrictSerializer(serializers.Serializer):

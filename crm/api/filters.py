@@ -15,15 +15,17 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 
-def refuse_unknown(request: Request, known: Iterable[str]) -> None:
-    """Raises ValidationError (400) for a parameter we do not know, and for one given twice."""
+def refuse_unknown(request: Request, known: Iterable[str], *, repeatable: Iterable[str] = ()) -> None:
+    """Raises ValidationError (400) for a parameter we do not know, given twice, or empty."""
     known = set(known)
     errors = {}
     for name, values in request.query_params.lists():
         if name not in known:
             errors[name] = [_("There is no such parameter here.")]
-        elif len(values) > 1:
+        elif len(values) > 1 and name not in repeatable:
             errors[name] = [_("This parameter is given more than once.")]
+        elif not all(values):
+            errors[name] = [_("This parameter needs a value.")]
     if errors:
         raise ValidationError({_shown(name): reasons for name, reasons in errors.items()}, code="unknown")
 

@@ -149,21 +149,44 @@ def _of_api_exception(exc: exceptions.APIException) -> dict[str, Any]:
 
 def field_errors(details: Any, path: str = "") -> Iterator[dict[str, str]]:
     """Flatten DRF's nested details to `{field, code, message}`; a field reads `rows[3].email`."""
-    if isinstance(details, dict) and set(details) == {"message", "code"} and isinstance(details["code"], str):
-        yield {"field": path, "code": details["code"], "message": str(details["message"])}
+    if _is_leaf(details):
+        yield {"field": path, "code": details["code"] or "invalid", "message": str(details["message"])}
     elif isinstance(details, dict):
         for name, inner in details.items():
             name = "" if name == NON_FIELD else str(name)
             yield from field_errors(inner, f"{path}.{name}" if path and name else path or name)
     else:
         for index, inner in enumerate(details):
-            is_leaf = isinstance(inner, dict) and set(inner) == {"message", "code"}
-            yield from field_errors(inner, path if is_leaf else f"{path}[{index}]")
+            yield from field_errors(inner, path if _is_leaf(inner) else f"{path}[{index}]")
+
+
+def _is_leaf(details: Any) -> bool:
+    """One error as DRF's get_full_details() gives it, and not an object with fields of these names."""
+    return (
+        isinstance(details, dict)
+        and set(details) == {"message", "code"}
+        and isinstance(details["message"], str)
+    )
 
 
 def _respond(document: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     response = Response(document, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
     return response
+
+
+def problem_codes() -> list[tuple[str, int, str]]:
+    """(code, status, title) of every problem, for the page that `type` points to."""
+    found: dict[str, tuple[int, str]] = {"invalid": (400, _("The request has errors."))}
+    todo: list[type] = [CRMError, exceptions.APIException]
+    while todo:
+        kind = todo.pop()
+        todo += kind.__subclasses__()
+        if issubclass(kind, CRMError):
+            found.setdefault(kind.code, (kind.status, str(kind.title)))
+        elif "default_detail" in vars(kind) or "default_code" in vars(kind):
+            title = str(getattr(kind, "default_detail", "")) or HTTPStatus(kind.status_code).phrase
+            found.setdefault(kind.default_code, (kind.status_code, title))
+    return sorted((code, *rest) for code, rest in found.items())
 
 
 class ApiProblemMiddleware:

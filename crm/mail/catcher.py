@@ -73,14 +73,6 @@ def caught_mail(name: str) -> CaughtMail | None:
     )
 
 
-def clear_caught_mails() -> int:
-    """Remove every caught mail; returns how many there were."""
-    names = list(_names())
-    for name in names:
-        _remove(name)
-    return len(names)
-
-
 def _folder() -> Path:
     return Path(settings.GARDENOS_DATA_DIR) / "mail"
 
@@ -108,11 +100,7 @@ def _keep(raw: bytes) -> None:
         unfinished.unlink(missing_ok=True)
         raise
     for old in sorted(_names(), reverse=True)[KEPT:]:
-        _remove(old)
-
-
-def _remove(name: str) -> None:
-    (_folder() / f"{name}.eml").unlink(missing_ok=True)
+        (_folder() / f"{old}.eml").unlink(missing_ok=True)
 
 
 def _text_of(message: EmailMessage) -> str:

@@ -17,6 +17,7 @@ from django.db import DatabaseError, connection, connections
 
 from ai_agents.llm.providers import Provider, current_provider, probe
 from crm.actions.users import create_first_admin
+from crm.models import User
 from crm.tasks import CLUSTERS
 from gardenos.databases import embedded_database
 from gardenos.embedded_postgres import EmbeddedPostgres, ServerError, configured_server
@@ -89,7 +90,7 @@ class Command(BaseCommand):
             done("built" if collect_static() else "as before")
         with self.step("people") as done:
             first_login = create_first_admin()
-            done("first admin made" if first_login else "as before")
+            done(_introduced(*first_login) if first_login else "as before")
         connections.close_all()  # what follows is done by others
         with self.step("agents") as done:
             done(self.start_model())
@@ -101,8 +102,7 @@ class Command(BaseCommand):
         address = settings.SITE_URL if not is_wildcard(bind) else f"http://{host}:{port}"
         self.say(f"\nGardenOS is ready: {address}/")
         if first_login:
-            user, password = first_login
-            self.say(f"  first login  {user.email}\n  password     {password}   (shown only now)")
+            self.say(f"  Sign in as {first_login[0].email} with the password above.")
         self.say("  Ctrl-C stops everything.")
 
     @contextmanager
@@ -197,6 +197,10 @@ class Command(BaseCommand):
         self.supervisor.sweep()
         if self.supervisor.wish:
             self.say(f"stopped in {time.monotonic() - began:.1f} s")
+
+
+def _introduced(admin: User, password: str) -> str:
+    return f"first admin {admin.email}, password {password} (shown only now)"
 
 
 def _applied(cursor: Any) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ai_agents.agents import AGENTS
+from ai_agents.checks import prompts_are_as_published
 from ai_agents.prompts import PromptRefused, complaints, load, publish, published, read
 
 GOOD = "---\ntemperature: 0.3\nmax_tokens: 100\ncanary: wren-1\n---\nJudge.\n"
@@ -69,3 +70,10 @@ def test_a_prompt_without_its_head_is_refused(folder: Path):
     publish(folder)
     with pytest.raises(PromptRefused, match="needs a head"):
         read("bare.v1", folder)
+
+
+def test_the_project_check_names_a_changed_prompt(folder: Path, monkeypatch):
+    monkeypatch.setattr("ai_agents.checks.complaints", lambda: complaints(folder))
+    assert prompts_are_as_published() == []
+    (folder / "test.v1.md").write_text(GOOD + "Be kind.\n")
+    assert [error.id for error in prompts_are_as_published()] == ["ai_agents.E001"]

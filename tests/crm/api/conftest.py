@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import orjson
 import pytest
 from django.test import Client
 
@@ -10,6 +11,8 @@ from crm.actions.tokens import create_token
 from crm.models import Role, User
 from crm.permissions import SCOPES
 from tests.factories import make_user
+
+PROBLEM = {"type", "title", "status", "code", "detail", "errors", "request_id"}
 
 
 class Caller(Client):
@@ -22,8 +25,6 @@ class Caller(Client):
 
 
 def _bytes(body: Any) -> bytes:
-    import orjson
-
     return body if isinstance(body, bytes) else orjson.dumps(body)
 
 
@@ -36,6 +37,35 @@ def token_caller() -> Callable[..., Caller]:
         return Caller(headers={"Authorization": f"Bearer {text}"}, raise_request_exception=False)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _only_the_api(settings: Any) -> None:
+    """The middleware that the API needs; the whole site's is shown by tests/gardenos."""
+    settings.MIDDLEWARE = [
+        "crm.api.request_ids.RequestIdMiddleware",
+        "crm.api.problems.ApiProblemMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ]
+
+
+def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:
+    """The answer is this problem, whole; returns the document."""
+    assert response.status_code == status, response.content
+    assert response["Content-Type"] == "application/problem+json"
+    body = response.json()
+    assert set(body) >= PROBLEM
+    assert (body["status"], body["code"]) == (status, code), body
+    assert body["request_id"] == response["X-Request-ID"]
+    return body
+
+
+def fields(body: dict[str, Any]) -> list[str]:
+    """Names of the fields that a problem complains about."""
+    return [error["field"] for error in body["errors"]]
 
 
 @pytest.fixture

@@ -10,37 +10,10 @@ from django.utils import timezone
 
 from crm.actions.tokens import create_token, revoke_token
 from crm.models import ApiToken, RateHit, Role, Team, User
-from tests.crm.api.conftest import Caller
+from tests.crm.api.conftest import Caller, assert_problem, fields
 from tests.factories import PASSWORD, make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.crm.api.probe_urls")]
-PROBLEM = {"type", "title", "status", "code", "detail", "errors", "request_id"}
-
-
-@pytest.fixture(autouse=True)
-def _only_the_api(settings: Any) -> None:
-    settings.MIDDLEWARE = [
-        "crm.api.request_ids.RequestIdMiddleware",
-        "crm.api.problems.ApiProblemMiddleware",
-        "django.contrib.sessions.middleware.SessionMiddleware",
-        "django.middleware.common.CommonMiddleware",
-        "django.middleware.csrf.CsrfViewMiddleware",
-        "django.contrib.auth.middleware.AuthenticationMiddleware",
-    ]
-
-
-def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:
-    assert response.status_code == status, response.content
-    assert response["Content-Type"] == "application/problem+json"
-    body = response.json()
-    assert set(body) >= PROBLEM
-    assert (body["status"], body["code"]) == (status, code)
-    assert body["request_id"] == response["X-Request-ID"]
-    return body
-
-
-def fields(body: dict[str, Any]) -> list[str]:
-    return [error["field"] for error in body["errors"]]
 
 
 def test_a_good_request_is_answered(api: Caller):

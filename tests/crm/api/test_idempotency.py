@@ -11,8 +11,7 @@ from django.utils import timezone
 from crm.api.idempotency import lock_number_of
 from crm.api.rate_limits import forget_expired
 from crm.models import ApiToken, IdempotencyKey, Role, Team, User
-from tests.crm.api.conftest import Caller
-from tests.crm.api.test_base import _only_the_api, assert_problem  # noqa: F401  a fixture
+from tests.crm.api.conftest import Caller, assert_problem
 from tests.factories import make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.crm.api.probe_urls")]

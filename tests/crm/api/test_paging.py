@@ -11,8 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from crm.models import Lead, ScoreSource
-from tests.crm.api.conftest import Caller
-from tests.crm.api.test_base import _only_the_api, assert_problem, fields  # noqa: F401  a fixture
+from tests.crm.api.conftest import Caller, assert_problem, fields
 from tests.factories import make_lead, make_source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.crm.api.probe_urls")]

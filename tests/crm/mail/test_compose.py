@@ -58,7 +58,10 @@ def test_every_text_comes_back_as_it_went_in(body: str, subject: str, name: str)
     assert {key.lower() for key in mail} == FIELDS
     assert [a.addr_spec for a in mail["from"].addresses] == ["crm@firm.example"]
     assert raw.isascii()
-    assert max(map(len, raw.partition(b"\r\n\r\n")[2].split(b"\r\n"))) <= 76
+    for line in raw.partition(b"\r\n\r\n")[2].split(b"\r\n"):
+        assert len(line) <= 76
+        assert not line.startswith((b".", b"From "))
+        assert not line.endswith((b" ", b"\t"))
     assert b"\n" not in raw.replace(b"\r\n", b"")
 
 

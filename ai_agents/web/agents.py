@@ -1,0 +1,242 @@
+"""The agents' page: what each pool does, costs and fails at; scaling and pausing for admins."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from ai_agents.actions.pools import PoolNow, pause_agents, pools_now, resume_agents, scale_agents
+from ai_agents.actions.requests import request_analysis, request_draft
+from ai_agents.models import AgentPool, AgentTask, TaskState
+from crm import clock, ports
+from crm.errors import CRMError
+from crm.models import FollowUp, Lead
+from crm.permissions import Verb, may
+from crm.web import base, words
+
+NAMES = {"lead_analysis": "LeadAnalysisAgent", "follow_up": "FollowUpAgent"}
+FAILURES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """One pool as text."""
+
+    kind: str
+    name: str
+    does: str
+    target: int
+    least: int
+    most: int
+    queued: int
+    waiting: str
+    running: int
+    done: int
+    failed: int
+    cost: str
+    is_paused: bool
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    agent: str
+    lead_id: str
+    lead_name: str
+    error: str
+    attempts: int
+    when: str
+    exact: str
+
+
+@base.screen
+@require_GET
+def agents(request: HttpRequest) -> HttpResponse:
+    return render(request, "ai_agents/agents.html", _context(request))
+
+
+@base.screen
+@require_GET
+def agents_pools(request: HttpRequest) -> HttpResponse:
+    """The part that changes by itself."""
+    return base.piece(request, "ai_agents/partials/pools.html", _context(request))
+
+
+def _context(request: HttpRequest, *, error: str = "", wrong: str = "", typed: str = "") -> dict:
+    return {
+        "pools": [_row(now) for now in pools_now()],
+        "failures": _failures(request),
+        "may_scale": may(request.user, Verb.SET_UP),  # type: ignore[arg-type]
+        "ai": ports.ai_status(),
+        "error": error,
+        "wrong": wrong,
+        "typed": typed,
+    }
+
+
+def _row(now: PoolNow) -> PoolRow:
+    pool = now.pool
+    does = {
+        "lead_analysis": _("reads a lead, scores it, quotes why"),
+        "follow_up": _("drafts the next message"),
+    }
+    return PoolRow(
+        kind=pool.kind,
+        name=NAMES.get(pool.kind, pool.kind),
+        does=does.get(pool.kind, ""),
+        target=pool.target,
+        least=pool.min_concurrency,
+        most=pool.max_concurrency,
+        queued=now.queued,
+        waiting=_seconds(now.waiting_s),
+        running=now.running,
+        done=now.done_today,
+        failed=now.failed_today,
+        cost=words.usd(now.cost_today_usd),
+        is_paused=pool.paused,
+        because=pool.paused_because,
+    )
+
+
+def _seconds(seconds: float | None) -> str:
+    """An age in its largest whole unit: "40 s", "3 min", "2 h"."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return _("%d s") % seconds
+    if seconds < 3600:
+        return _("%d min") % (seconds // 60)
+    return _("%d h") % (seconds // 3600)
+
+
+def _failures(request: HttpRequest) -> list[FailureRow]:
+    """The newest dead tasks of each kind, newest first; leads the person may not see stay nameless."""
+    tasks: list[AgentTask] = []
+    for kind in NAMES:
+        dead = AgentTask.objects.filter(kind=kind, state=TaskState.DEAD)
+        tasks += dead.select_related("lead").order_by("-finished_at")[:FAILURES]
+    tasks = sorted(tasks, key=lambda task: task.finished_at or task.created_at, reverse=True)[:FAILURES]
+    ids = [task.lead_id for task in tasks if task.lead_id]
+    visible = set(Lead.objects.visible_to(request.user).filter(pk__in=ids).values_list("pk", flat=True))  # type: ignore[arg-type]
+    now = clock.now()
+    return [
+        FailureRow(
+            agent=NAMES.get(task.kind, task.kind),
+            lead_id=str(task.lead.public_id) if task.lead and task.lead_id in visible else "",
+            lead_name=task.lead.name if task.lead and task.lead_id in visible else "",
+            error=task.error.replace("_", " "),
+            attempts=task.attempts,
+            when=words.ago(task.finished_at, now),
+            exact=words.exact(task.finished_at),
+        )
+        for task in tasks
+    ]
+
+
+@base.screen
+@require_POST
+def agents_scale(request: HttpRequest, kind: str) -> HttpResponse:
+    """How many of a kind work at a time."""
+    text = request.POST.get("target", "").strip()
+    error = ""
+    try:
+        target = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else -1
+        pool = scale_agents(kind, target=target, by=base.by(request))
+    except AgentPool.DoesNotExist:
+        raise Http404 from None
+    except CRMError as refused:
+        error = str(refused)
+    else:
+        base.say(
+            request, _("%(agent)s: %(n)d at a time") % {"agent": NAMES.get(kind, kind), "n": pool.target}
+        )
+    return _answer(request, error=error, wrong=kind if error else "", typed=text)
+
+
+@base.screen
+@require_POST
+def agents_switch(request: HttpRequest, kind: str) -> HttpResponse:
+    """Pause or resume a kind."""
+    error = ""
+    try:
+        if request.POST.get("to") == "pause":
+            pause_agents(kind, by=base.by(request), because=_("Paused by %s.") % request.user)
+        else:
+            resume_agents(kind, by=base.by(request))
+    except AgentPool.DoesNotExist:
+        raise Http404 from None
+    except CRMError as refused:
+        error = str(refused)
+    return _answer(request, error=error, wrong=kind if error else "")
+
+
+def _answer(request: HttpRequest, *, error: str, wrong: str, typed: str = "") -> HttpResponse:
+    if request.htmx:  # type: ignore[attr-defined]
+        context = _context(request, error=error, wrong=wrong, typed=typed)
+        return base.piece(request, "ai_agents/partials/pools.html", context)
+    if error:
+        return render(
+            request,
+            "ai_agents/agents.html",
+            _context(request, error=error, wrong=wrong, typed=typed),
+            status=422,
+        )
+    return redirect("ai_agents:agents")
+
+
+@base.screen
+@require_POST
+def analyse(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Score a lead again."""
+    lead = _lead(request, public_id)
+    try:
+        request_analysis(lead.pk, by=base.by(request), priority=1)
+    except CRMError as refused:
+        base.say_no(request, refused)
+    else:
+        base.say(request, _("LeadAnalysisAgent reads the lead again"))
+    return _back(request, lead)
+
+
+@base.screen
+@require_POST
+def draft(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Ask for a draft."""
+    lead = _lead(request, public_id)
+    return _ask(
+        request, lead, purpose="first_answer" if lead.last_outbound_at is None else "other", instruction=""
+    )
+
+
+@base.screen
+@require_POST
+def rewrite(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Ask for another draft, with an instruction."""
+    follow_ups = FollowUp.objects.visible_to(request.user).select_related("lead")  # type: ignore[arg-type]
+    old = get_object_or_404(follow_ups, public_id=public_id)
+    instruction = (request.POST.get("own", "").strip() or request.POST.get("instruction", ""))[:500]
+    return _ask(request, old.lead, purpose=old.purpose, instruction=instruction)
+
+
+def _ask(request: HttpRequest, lead: Lead, *, purpose: str, instruction: str) -> HttpResponse:
+    try:
+        request_draft(lead.pk, by=base.by(request), purpose=purpose, instruction=instruction, priority=1)
+    except CRMError as refused:
+        base.say_no(request, refused)
+    return _back(request, lead)
+
+
+def _lead(request: HttpRequest, public_id: UUID) -> Lead:
+    return get_object_or_404(Lead.objects.visible_to(request.user), public_id=public_id)  # type: ignore[arg-type]
+
+
+def _back(request: HttpRequest, lead: Lead) -> HttpResponse:
+    """The page fetches the pieces that changed; without htmx, the whole page again."""
+    if not request.htmx:  # type: ignore[attr-defined]
+        return base.back(request, f"/leads/{lead.public_id}/")
+    response = HttpResponse(base.toasts(request))
+    response["HX-Reswap"] = "none"  # the toast comes out of band; the box fetches itself
+    return base.changed(response)

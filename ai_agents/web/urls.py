@@ -1,0 +1,16 @@
+"""The agents' addresses."""
+
+from django.urls import path
+
+from ai_agents.web import agents
+
+app_name = "ai_agents"
+urlpatterns = [
+    path("agents/", agents.agents, name="agents"),
+    path("agents/pools/", agents.agents_pools, name="agents_pools"),
+    path("agents/<slug:kind>/scale/", agents.agents_scale, name="agents_scale"),
+    path("agents/<slug:kind>/switch/", agents.agents_switch, name="agents_switch"),
+    path("leads/<uuid:public_id>/analyse/", agents.analyse, name="analyse"),
+    path("leads/<uuid:public_id>/ask-draft/", agents.draft, name="draft"),
+    path("follow-ups/<uuid:public_id>/rewrite/", agents.rewrite, name="rewrite"),
+]

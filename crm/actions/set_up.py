@@ -1,0 +1,198 @@
+"""What an admin sets up: people, teams, sources, own fields. Every rule here holds for all doors."""
+
+import secrets
+from typing import Any, TypeVar
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from crm import events
+from crm.actions.base import check_version, tell
+from crm.errors import InvalidValue, PermissionRefused
+from crm.models import (
+    Actor,
+    CustomField,
+    Lead,
+    LeadSource,
+    Role,
+    Team,
+    TeamMember,
+    TeamRole,
+    User,
+)
+from crm.models.base import VersionedRecord
+from crm.permissions import Verb, require
+
+HANDED_BACK_AT_A_TIME = 100
+USER_FIELDS = {"email", "name", "role", "is_active", "time_zone", "locale", "capacity", "is_accepting"}
+TEAM_FIELDS = {"name", "parent"}
+SOURCE_FIELDS = {
+    "code",
+    "name",
+    "kind",
+    "campaign",
+    "monthly_cost",
+    "currency",
+    "default_team",
+    "default_country",
+}
+CUSTOM_FIELD_FIELDS = {"key", "label", "type", "options", "position"}
+Kept = TypeVar("Kept", bound=VersionedRecord)
+
+
+@transaction.atomic
+def create_user(*, by: Actor, **values: Any) -> tuple[User, str]:
+    """A new user and a password to begin with, which cannot be read again.
+
+    Raises PermissionRefused, InvalidValue naming the field.
+    """
+    require(by, Verb.SET_UP)
+    user = User(**_known(values, USER_FIELDS))
+    user.email = user.email.strip().lower()
+    password = secrets.token_urlsafe(15)
+    user.set_password(password)
+    _check(user)
+    user.save()
+    return user, password
+
+
+@transaction.atomic
+def update_user(user_id: int, *, by: Actor, version: int | None = None, **changes: Any) -> User:
+    """Change a user. Deactivating ends their sessions and tokens at once and hands their leads to the pool.
+
+    Raises User.DoesNotExist, PermissionRefused (own role, own account, the last admin), VersionConflict,
+    InvalidValue. Publishes LeadAssigned for each lead handed back.
+    """
+    require(by, Verb.SET_UP)
+    # every admin row, in order: two admins must not take each other's role away at the same moment
+    admins = User.objects.select_for_update().filter(role=Role.ADMIN, is_active=True).order_by("pk")
+    admin_ids = set(admins.values_list("pk", flat=True))
+    user = User.objects.select_for_update().get(pk=user_id)
+    check_version(user, version)
+    changes = _known(changes, USER_FIELDS)
+    loses_rights = {
+        "role": changes.get("role", user.role),
+        "is_active": changes.get("is_active", user.is_active),
+    }
+    if by.user and by.user.pk == user.pk and loses_rights != {"role": user.role, "is_active": user.is_active}:
+        raise PermissionRefused(_("Another admin has to change your own role or account."), field="role")
+    stays_admin = loses_rights == {"role": Role.ADMIN, "is_active": True}
+    if admin_ids == {user.pk} and not stays_admin:
+        raise PermissionRefused(_("This is the last admin. Make somebody else an admin first."), field="role")
+    if "email" in changes:
+        changes["email"] = changes["email"].strip().lower()
+    _change(user, changes)
+    if not user.is_active:
+        transaction.on_commit(lambda: hand_back_leads(user.pk), robust=True)
+    return user
+
+
+def hand_back_leads(user_id: int) -> int:
+    """Put the open leads of somebody who left into their teams' pools, some at a time. Returns how many."""
+    handed = 0
+    while True:
+        with transaction.atomic():
+            leads = Lead.objects.open().filter(owner_id=user_id).order_by("pk")
+            some = list(leads.select_for_update(of=("self",))[:HANDED_BACK_AT_A_TIME])
+            for lead in some:
+                lead.owner = None
+                lead.save_changed("owner")
+                tell(lead, "lead.assigned", _("put back into the team's pool"), by=Actor.system())
+                events.publish(events.LeadAssigned(lead.pk, None, user_id))
+        handed += len(some)
+        if len(some) < HANDED_BACK_AT_A_TIME:
+            return handed
+
+
+def save_team(team_id: int | None, *, by: Actor, version: int | None = None, **changes: Any) -> Team:
+    """Make or change a team. Raises PermissionRefused, VersionConflict, InvalidValue (circles)."""
+    parent = changes.get("parent")
+    while parent is not None:
+        if parent.pk == team_id:
+            raise InvalidValue(_("A team cannot stand above itself."), field="parent")
+        parent = parent.parent
+    return _save(Team, team_id, _known(changes, TEAM_FIELDS), by=by, version=version)
+
+
+@transaction.atomic
+def set_member(team: Team, user: User, *, by: Actor, role: str = TeamRole.MEMBER) -> TeamMember:
+    """Take a user into a team, or change their part in it. Raises PermissionRefused, InvalidValue."""
+    require(by, Verb.SET_UP)
+    if role not in TeamRole.values:
+        raise InvalidValue(_("There is no such part in a team."), field="role")
+    return TeamMember.objects.update_or_create(team=team, user=user, defaults={"role": role})[0]
+
+
+@transaction.atomic
+def remove_member(team: Team, user: User, *, by: Actor) -> None:
+    """Take a user out of a team; their leads stay theirs. Raises PermissionRefused."""
+    require(by, Verb.SET_UP)
+    TeamMember.objects.filter(team=team, user=user).delete()
+
+
+def save_source(
+    source_id: int | None, *, by: Actor, version: int | None = None, **changes: Any
+) -> LeadSource:
+    """Make or change a source of leads. Raises PermissionRefused, VersionConflict, InvalidValue."""
+    return _save(LeadSource, source_id, _known(changes, SOURCE_FIELDS), by=by, version=version)
+
+
+def save_custom_field(
+    field_id: int | None, *, by: Actor, version: int | None = None, **changes: Any
+) -> CustomField:
+    """Make or change a field of the customer's own. Key and type stay, because leads hold values by them.
+
+    Raises PermissionRefused, VersionConflict, InvalidValue.
+    """
+    changes = _known(changes, CUSTOM_FIELD_FIELDS)
+    if field_id is not None:
+        kept = CustomField.objects.get(pk=field_id)
+        for name in ("key", "type"):
+            if changes.get(name, getattr(kept, name)) != getattr(kept, name):
+                raise InvalidValue(_("This stays as it is, because leads hold values by it."), field=name)
+    options = changes.get("options", [])
+    if not (isinstance(options, list) and all(isinstance(o, str) and 0 < len(o) <= 120 for o in options)):
+        raise InvalidValue(_("Write a list of words, such as [“Small”, “Large”]."), field="options")
+    return _save(CustomField, field_id, changes, by=by, version=version)
+
+
+def _known(values: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    unknown = sorted(set(values) - names)
+    if unknown:
+        raise InvalidValue(_("There is no field “%s” to change.") % unknown[0], field=unknown[0])
+    return values
+
+
+@transaction.atomic
+def _save(
+    model: type[Kept], record_id: int | None, changes: dict[str, Any], *, by: Actor, version: int | None
+) -> Kept:
+    require(by, Verb.SET_UP)
+    if record_id is None:
+        record = model(**changes)
+        _check(record)
+        record.save()
+        return record
+    record = model._default_manager.select_for_update(of=("self",)).get(pk=record_id)
+    check_version(record, version)
+    _change(record, changes)
+    return record
+
+
+def _change(record: VersionedRecord, changes: dict[str, Any]) -> None:
+    changed = [name for name, value in changes.items() if getattr(record, name) != value]
+    for name in changed:
+        setattr(record, name, changes[name])
+    _check(record)
+    if changed:
+        record.save_changed(*changed)
+
+
+def _check(record: VersionedRecord) -> None:
+    """Raises InvalidValue for the first field that the model refuses."""
+    try:
+        record.full_clean()
+    except ValidationError as error:
+        field, reasons = next(iter(error.message_dict.items()))
+        raise InvalidValue(" ".join(reasons), field="" if field == "__all__" else field) from None

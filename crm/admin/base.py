@@ -1,0 +1,170 @@
+"""What every admin page stands on: the same rights, record rules and actions as the other doors.
+
+Django's permissions decide nothing here. A page is read-only unless its class names the verb and the action
+that change the record; a form carries the version it showed, so that nobody overwrites what they have not
+seen. Lists count to CappedPaginator.most and run no query per row.
+"""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from unfold.admin import ModelAdmin
+
+from crm.errors import CRMError
+from crm.models import Actor, Lead, User
+from crm.permissions import Reach, Verb, may, reach
+
+SEEN = "seen_version"
+
+
+class CappedPaginator(Paginator):
+    """Counts no further than `most`, so that the last page costs little more than the first."""
+
+    most = 2_000
+
+    @cached_property
+    def count(self) -> int:
+        return self.object_list.order_by()[: self.most].count()
+
+
+class ActionForm(forms.ModelForm):
+    """Remembers the version it showed, and shows what the action refused without losing what was typed."""
+
+    request: HttpRequest  # set by RecordAdmin.get_form
+
+    seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if SEEN in self.fields:
+            self.fields[SEEN].initial = getattr(self.instance, "version", None)
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        refused: CRMError | None = getattr(self.request, "refused", None)
+        if refused is not None:
+            self.add_error(refused.field if refused.field in self.fields else None, str(refused))
+        elif (
+            self.instance.pk and SEEN in self.fields and self.cleaned_data.get(SEEN) != self.instance.version
+        ):
+            self.add_error(None, _("Someone else changed this first. Open it again to see their values."))
+        return cleaned
+
+
+class RecordAdmin(ModelAdmin):
+    """One model's pages. Read-only as it is; see the module's docstring."""
+
+    form = ActionForm
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_max_show_all = 0
+    sortable_by: ClassVar[Any] = ()
+    ordering: ClassVar[Any] = ("-pk",)
+    compressed_fields = True
+
+    see_verb = Verb.SEE
+    change_verb: Verb | None = None
+    add_verb: Verb | None = None
+    lead_path = ""  # how rows of this model lead to the lead whose visibility they share
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Model:
+        """Call the action that makes (record_id None) or changes the record; `version` is among changes."""
+        raise NotImplementedError
+
+    # --- rights ---------------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows = super().get_queryset(request)
+        if self.lead_path:
+            return rows.filter(**{f"{self.lead_path}__in": Lead.objects.visible_to(_user(request))})
+        return rows.visible_to(_user(request)) if hasattr(rows, "visible_to") else rows
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return _opens_admin(request) and reach(_user(request), self.see_verb) != Reach.NONE
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.has_module_permission(request)  # which rows: get_queryset
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        if self.change_verb is None or not _opens_admin(request):
+            return False
+        return may(_user(request), self.change_verb, obj if isinstance(obj, Lead) else None)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.add_verb is not None and _opens_admin(request) and may(_user(request), self.add_verb)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False  # people are deactivated, leads disqualified; the rest is history
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only what list_filter offers: any other lookup could spell out a hidden column letter by letter."""
+        for item in self.list_filter:
+            name = item[0] if isinstance(item, tuple) else item
+            if lookup in {name, f"{name}__exact", f"{name}__id__exact", f"{name}__isnull"}:
+                return True
+        return False
+
+    # --- saving ---------------------------------------------------------------------------------------------
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        fields = list(super().get_fields(request, obj))
+        is_versioned = (
+            obj is not None and hasattr(obj, "version") and self.has_change_permission(request, obj)
+        )
+        return [*(name for name in fields if name != SEEN), *([SEEN] if is_versioned else [])]
+
+    def get_form(
+        self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        return type(form.__name__, (form,), {"request": request})
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """A refusal of the action becomes an error of the form, which is then shown as it was sent."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except CRMError as refused:
+            request.refused = refused  # type: ignore[attr-defined]
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        names = form.changed_data if change else form.fields
+        changes = {name: form.cleaned_data[name] for name in names if name != SEEN}
+        if change:
+            changes["version"] = form.cleaned_data[SEEN]
+        saved = self.save_by_action(Actor.of(_user(request)), obj.pk, **changes)
+        obj.pk = saved.pk
+        obj.refresh_from_db()
+
+
+def keep_only_ours(site: admin.AdminSite) -> None:
+    """Unregister every page that does not stand on RecordAdmin.
+
+    Third parties' pages know nothing of our rights; with django-q2's Schedule page its user can run any
+    function. Call it once all apps are loaded.
+    """
+    for model, model_admin in list(site._registry.items()):
+        if not isinstance(model_admin, RecordAdmin):
+            site.unregister(model)
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # the admin's views let nobody else in
+    return request.user
+
+
+def _opens_admin(request: HttpRequest) -> bool:
+    return isinstance(request.user, User) and request.user.is_staff

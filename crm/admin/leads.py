@@ -1,0 +1,100 @@
+"""Leads and what belongs to them. Edited by the same action as everywhere; scores and history only read."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from crm.actions.leads import update_lead
+from crm.actions.search import matching
+from crm.admin.base import RecordAdmin
+from crm.models import Actor, ContactPoint, Inquiry, Lead, Score, TimelineEvent
+from crm.permissions import Verb
+
+
+@admin.register(Lead)
+class LeadAdmin(RecordAdmin):
+    """Repair of a lead's own fields."""
+
+    change_verb = Verb.EDIT
+    list_display = ("name", "company", "status", "score", "owner", "source", "created_at")
+    list_select_related = ("owner", "source")
+    list_filter = ("status", "source", "owner")
+    ordering = ("-created_at",)
+    search_fields = ("search_text",)
+    fields = (
+        "name",
+        "company",
+        "title",
+        "country",
+        "interest",
+        "est_value",
+        "currency",
+        "mailing_address",
+        "physical_address",
+        "custom",
+        "status",
+        "disqualify_reason",
+        "owner",
+        "team",
+        "source",
+        "score",
+        "score_source",
+        "next_action_at",
+        "created_at",
+        "updated_at",
+    )
+    readonly_fields = fields[10:]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Lead]:
+        return super().get_queryset(request).select_related("owner", "team", "source")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Lead], search_term: str
+    ) -> tuple[QuerySet[Lead], bool]:
+        return (matching(queryset, search_term) if search_term else queryset), False
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Lead:
+        assert record_id is not None  # leads come in by receive_inquiry, never here
+        return update_lead(record_id, by=actor, **changes)
+
+
+@admin.register(ContactPoint)
+class ContactPointAdmin(RecordAdmin):
+    """Ways to reach leads."""
+
+    lead_path = "lead"
+    list_display = ("raw", "kind", "lead", "is_primary", "state")
+    list_select_related = ("lead",)
+    list_filter = ("kind", "state")
+
+
+@admin.register(Inquiry)
+class InquiryAdmin(RecordAdmin):
+    """What came in, as it came in."""
+
+    lead_path = "lead"
+    list_display = ("received_at", "channel", "source", "state", "lead")
+    list_select_related = ("source", "lead")
+    list_filter = ("channel", "state")
+
+
+@admin.register(Score)
+class ScoreAdmin(RecordAdmin):
+    """Judgements, never edited."""
+
+    lead_path = "lead"
+    list_display = ("lead", "kind", "value", "band", "is_current", "provider", "created_at")
+    list_select_related = ("lead",)
+    list_filter = ("kind", "is_current")
+
+
+@admin.register(TimelineEvent)
+class TimelineEventAdmin(RecordAdmin):
+    """What happened."""
+
+    lead_path = "lead"
+    list_display = ("occurred_at", "kind", "lead", "actor_label", "summary")
+    list_select_related = ("lead",)
+    list_filter = ("actor_kind",)

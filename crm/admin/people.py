@@ -1,0 +1,130 @@
+"""People, teams, sources and own fields: an admin's to set up."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from unfold.admin import TabularInline
+
+from crm.actions.set_up import (
+    create_user,
+    remove_member,
+    save_custom_field,
+    save_source,
+    save_team,
+    set_member,
+    update_user,
+)
+from crm.admin.base import RecordAdmin
+from crm.models import Actor, CustomField, LeadSource, Team, TeamMember, User
+from crm.permissions import Verb
+
+
+class SetUpAdmin(RecordAdmin):
+    """A model that only who may set up sees and changes."""
+
+    see_verb = change_verb = add_verb = Verb.SET_UP
+
+
+@admin.register(User)
+class UserAdmin(SetUpAdmin):
+    """People who sign in."""
+
+    list_display = ("name", "email", "role", "is_active", "is_accepting", "last_login")
+    list_filter = ("role", "is_active")
+    search_fields = ("name", "email")
+    ordering = ("name",)
+    fields = ("email", "name", "role", "is_active", "time_zone", "locale", "capacity", "is_accepting")
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change:
+            words = _("The password to begin with is %(password)s. It is shown this once.")
+            messages.warning(request, words % {"password": self._password})
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> User:
+        if record_id is not None:
+            return update_user(record_id, by=actor, **changes)
+        user, self._password = create_user(by=actor, **changes)
+        return user
+
+
+class TeamMemberInline(TabularInline):
+    """Who is in the team."""
+
+    model = TeamMember
+    fields = ("user", "role")
+    extra = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return isinstance(request.user, User) and SetUpAdmin.has_module_permission(_team_admin(), request)
+
+    has_add_permission = has_change_permission = has_delete_permission = has_view_permission
+
+
+@admin.register(Team)
+class TeamAdmin(SetUpAdmin):
+    """Groups that share a pool of leads."""
+
+    list_display = ("name", "parent", "created_at")
+    list_select_related = ("parent",)
+    search_fields = ("name",)
+    ordering = ("name",)
+    fields = ("name", "parent")
+    inlines = (TeamMemberInline,)
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Team:
+        return save_team(record_id, by=actor, **changes)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        formset.save(commit=False)  # fills in what the change message lists
+        actor = Actor.of(request.user)  # type: ignore[arg-type]
+        for row in formset.forms:
+            if not row.has_changed() or not row.cleaned_data:
+                continue
+            is_gone = row in formset.deleted_forms
+            if row.instance.pk and (is_gone or "user" in row.changed_data):
+                remove_member(form.instance, User.objects.get(pk=row.initial["user"]), by=actor)
+            if not is_gone:
+                set_member(form.instance, row.cleaned_data["user"], by=actor, role=row.cleaned_data["role"])
+
+
+def _team_admin() -> TeamAdmin:
+    return admin.site._registry[Team]  # type: ignore[return-value]
+
+
+@admin.register(LeadSource)
+class LeadSourceAdmin(SetUpAdmin):
+    """Where leads come from."""
+
+    list_display = ("name", "code", "kind", "default_team", "campaign")
+    list_select_related = ("default_team",)
+    list_filter = ("kind",)
+    search_fields = ("name", "code")
+    ordering = ("name",)
+    fields = (
+        "name",
+        "code",
+        "kind",
+        "campaign",
+        "monthly_cost",
+        "currency",
+        "default_team",
+        "default_country",
+    )
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> LeadSource:
+        return save_source(record_id, by=actor, **changes)
+
+
+@admin.register(CustomField)
+class CustomFieldAdmin(SetUpAdmin):
+    """Fields of the customer's own."""
+
+    list_display = ("label", "key", "type", "position")
+    ordering = ("position", "label")
+    fields = ("label", "key", "type", "options", "position")
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> CustomField:
+        return save_custom_field(record_id, by=actor, **changes)

@@ -1,0 +1,38 @@
+"""/api/v1/ of the CRM. The agents' addresses come first, see gardenos/urls.py."""
+
+from django.urls import path
+
+from crm.api.events import EventsView
+from crm.api.follow_ups import FollowUpViewSet
+from crm.api.leads import LeadViewSet, TimelineViewSet
+from crm.api.schema import DocsView, OpenApiView
+from crm.api.undo import UndoView
+
+app_name = "crm_api"
+
+_follow_up = FollowUpViewSet.as_view
+_lead = LeadViewSet.as_view
+urlpatterns = [
+    path("leads/", _lead({"get": "list", "post": "create"}), name="lead_list"),
+    path("leads/<uuid:public_id>/", _lead({"get": "retrieve", "patch": "partial_update"}), name="lead"),
+    path(
+        "leads/<uuid:public_id>/assign/",
+        _lead({"post": "assign"}, write_scope="leads:assign"),
+        name="lead_assign",
+    ),
+    path("leads/<uuid:public_id>/disqualify/", _lead({"post": "disqualify"}), name="lead_disqualify"),
+    path("leads/<uuid:public_id>/snooze/", _lead({"post": "snooze"}), name="lead_snooze"),
+    path("leads/<uuid:public_id>/timeline/", TimelineViewSet.as_view({"get": "list"}), name="lead_timeline"),
+    path("follow-ups/", _follow_up({"get": "list", "post": "create"}), name="follow_up_list"),
+    path(
+        "follow-ups/<uuid:public_id>/",
+        _follow_up({"get": "retrieve", "patch": "partial_update"}),
+        name="follow_up",
+    ),
+    path("follow-ups/<uuid:public_id>/approve/", _follow_up({"post": "approve"}), name="follow_up_approve"),
+    path("follow-ups/<uuid:public_id>/reject/", _follow_up({"post": "reject"}), name="follow_up_reject"),
+    path("events/", EventsView.as_view(), name="events"),
+    path("undo/<uuid:public_id>/", UndoView.as_view(), name="undo"),
+    path("openapi.json", OpenApiView.as_view(), name="openapi"),
+    path("docs/", DocsView.as_view(), name="docs"),
+]

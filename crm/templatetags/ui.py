@@ -1,0 +1,131 @@
+"""The small parts every screen repeats. They take text and numbers, never models."""
+
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from zlib import crc32
+
+from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from crm import clock
+from crm.models.leads import band_of
+from crm.web import words
+
+register = template.Library()
+_TONES = "abcde"
+
+
+@cache
+def _icons() -> str:
+    return static("img/icons.svg")
+
+
+@register.simple_tag
+def icon(name: str, extra: str = "") -> SafeString:
+    """One icon of the sprite, always beside a word or inside a labelled button."""
+    return format_html(
+        '<svg class="i {}" aria-hidden="true"><use href="{}#{}"/></svg>', extra, _icons(), name
+    )
+
+
+@register.simple_tag
+def score(value: int | None, size: str = "") -> SafeString:
+    """The ring with its number; dashed while not scored. `size` is "", "sm" or "xl"."""
+    if value is None:
+        return format_html(
+            '<span class="score none {}" role="img" aria-label="{}"><span>–</span></span>',
+            size,
+            _("Not scored yet"),
+        )
+    band = band_of(value)
+    name = {"hot": _("hot"), "warm": _("warm"), "cool": _("cool")}[band]
+    label = _("Score %(value)d of 100, %(band)s") % {"value": value, "band": name}
+    return format_html(
+        '<span class="score {} {} v-{}" role="img" aria-label="{}" title="{} · {}"><span>{}</span></span>',
+        band,
+        size,
+        value,
+        label,
+        value,
+        name,
+        value,
+    )
+
+
+@register.simple_tag
+def avatar(name: str, size: str = "") -> SafeString:
+    """A person's initials on a colour that stays the same for the same name."""
+    tone = _TONES[crc32(name.encode()) % len(_TONES)]
+    return format_html(
+        '<span class="av {} {}" aria-hidden="true">{}</span>', tone, size, words.initials(name)
+    )
+
+
+@register.simple_tag(takes_context=True)
+def keys(context: dict[str, Any], key: str, with_command: bool = False, extra: str = "") -> SafeString:
+    """A key cap; with_command writes ⌘ for a Mac and Ctrl for everybody else."""
+    request = context.get("request")
+    is_mac = bool(request) and "Mac" in request.headers.get("User-Agent", "")
+    text = (f"⌘{key}" if is_mac else f"Ctrl {key}") if with_command else key
+    return format_html('<kbd aria-hidden="true" class="{}">{}</kbd>', extra, text)
+
+
+@register.simple_tag
+def percent(part: Decimal | float | None, whole: Decimal | float | None) -> int:
+    """part of whole as a whole number from 0 to 100; 0 when there is no whole."""
+    if not part or not whole:
+        return 0
+    return max(0, min(100, round(100 * part / whole)))
+
+
+@register.filter
+def usd(value: Decimal | None) -> str:
+    return words.usd(value)
+
+
+@register.filter
+def ago(at: datetime | None) -> str:
+    return words.ago(at, clock.now())
+
+
+@register.filter
+def day_and_time(at: datetime | None) -> str:
+    return words.day_and_time(at, clock.now())
+
+
+@register.filter
+def exact(at: datetime | None) -> str:
+    return words.exact(at)
+
+
+@register.simple_tag
+def money(value: Decimal | None, currency: str) -> str:
+    return words.money(value, currency)
+
+
+@register.simple_tag
+def points(value: int) -> str:
+    """A factor's points with their sign: "+31", "−6"."""
+    return f"+{value}" if value >= 0 else f"−{-value}"
+
+
+@register.filter
+def slug(name: str) -> str:
+    """A field's name as part of an id: "custom:size" becomes "custom-size"."""
+    return name.replace(":", "-")
+
+
+@register.filter
+def words_of(text: str) -> list[str]:
+    return text.split()
+
+
+@register.filter
+def value_of(filters: Any, name: str) -> str:
+    """One parameter of a list's filters, for a hidden field."""
+    return getattr(filters, name, "")

@@ -1,0 +1,232 @@
+"""What all screens share: the frame around them, the person's own settings, how they answer and say no."""
+
+import zoneinfo
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone, translation
+from django.utils.cache import patch_vary_headers
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+
+from crm import feed, ports
+from crm.models import Actor, Lead, Theme, Undo, User
+from crm.permissions import Verb, may
+from crm.web import words
+from crm.web.agenda import count_today
+
+THEME_COOKIE = "theme"
+AGENTS_PAGE = "ai_agents:agents"
+_NAV_CAP = 1_000
+
+
+class PersonalMiddleware:
+    """Activates the signed-in person's time zone and language for the request."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        user = request.user if _has_session(request) else None
+        if user is None or not user.is_authenticated:
+            return self.get_response(request)
+        with timezone.override(_zone(user.time_zone)), translation.override(user.locale):
+            return self.get_response(request)
+
+
+def _has_session(request: HttpRequest) -> bool:
+    """Whether asking for the user may give one; without a session cookie it would only cost time."""
+    return hasattr(request, "session") and bool(request.session.session_key)
+
+
+def _zone(name: str) -> zoneinfo.ZoneInfo:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return zoneinfo.ZoneInfo("UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    label: str
+    icon: str
+    url: str
+    is_current: bool
+    count: str = ""
+    is_hot: bool = False
+    in_tabbar: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NavView:
+    """A list with its filters in the address, one click away."""
+
+    label: str
+    url: str
+    tone: str
+
+
+class Frame:
+    """What base.html shows around a page. Lazy: a fragment that has no frame asks nothing."""
+
+    organisation = "GardenOS"
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self.user: User = request.user  # type: ignore[assignment]
+        self.name = str(self.user)
+        self.language = translation.get_language() or "en"
+        self.has_shortcuts = self.user.has_shortcuts
+        self.theme = "" if self.user.theme == Theme.SYSTEM else self.user.theme
+        self.live_seq = getattr(request, "live_seq", "")
+
+    @property
+    def other_theme(self) -> str:
+        return Theme.LIGHT if self.theme == Theme.DARK else Theme.DARK
+
+    @cached_property
+    def ai(self) -> ports.AIStatus:
+        return ports.ai_status()
+
+    @cached_property
+    def items(self) -> list[NavItem]:
+        here = self._request.path
+        user = self.user
+        leads = Lead.objects.visible_to(user).order_by()[: _NAV_CAP + 1].count()
+        due = getattr(self._request, "today_count", None)  # the page Today has counted already
+        if due is None:
+            due = count_today(user)
+        entries = [
+            (_("Today"), "today", "crm:today", words.capped(due, 99) if due else "", True),
+            (_("Leads"), "people", "crm:lead_list", words.capped(leads, _NAV_CAP) if leads else "", False),
+        ]
+        if may(user, Verb.IMPORT):
+            entries.append((_("Import"), "upload", "crm:import_list", "", False))
+        entries.append((_("Agents"), "bot", AGENTS_PAGE, "", False))
+        items = []
+        for label, icon, name, count, is_hot in entries:
+            url = address(name)
+            if not url:
+                continue
+            is_current = here == url if url == "/" else here.startswith(url)
+            items.append(NavItem(label, icon, url, is_current, count, is_hot))
+        if user.is_staff:
+            items.append(NavItem(_("Set-up"), "gear", reverse("admin:index"), False, in_tabbar=False))
+        return items
+
+    @cached_property
+    def views(self) -> list[NavView]:
+        url = reverse("crm:lead_list")
+        return [
+            NavView(_("Hot and open"), f"{url}?score=hot&status=open", "bad"),
+            NavView(_("Mine, working"), f"{url}?owner=me&status=working", "warn"),
+            NavView(_("New this week"), f"{url}?created=7d&sort=newest", "contacted"),
+            NavView(_("Nobody’s yet"), f"{url}?owner=none&status=open", "mute"),
+        ]
+
+
+def address(name: str) -> str:
+    """The address of a page, or "" when the app that has it is not there: crm works without agents."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: the frame for signed-in people, the cookie's theme for everybody else."""
+    user = getattr(request, "user", None) if _has_session(request) else None
+    if user is not None and user.is_authenticated:
+        return {"frame": Frame(request)}
+    theme = request.COOKIES.get(THEME_COOKIE, "")
+    return {"outside_theme": theme if theme in {Theme.LIGHT, Theme.DARK} else ""}
+
+
+def screen(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A page or a piece of one for signed-in people.
+
+    The live cursor is read before the page's own queries: what happens in between is told twice, never lost.
+    """
+
+    @login_required
+    @wraps(view)
+    def with_cursor(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method == "GET" and not request.htmx:  # type: ignore[attr-defined]
+            request.live_seq = feed.current_seq()  # type: ignore[attr-defined]
+        response = view(request, *args, **kwargs)
+        patch_vary_headers(response, ["HX-Request", "Cookie"])
+        response.headers.setdefault("Cache-Control", "private, no-store")
+        return response
+
+    return with_cursor
+
+
+def by(request: HttpRequest) -> Actor:
+    """The signed-in person as the actor of an action."""
+    return Actor.of(request.user)  # type: ignore[arg-type]
+
+
+def say(request: HttpRequest, text: str, *, undo: Undo | None = None) -> None:
+    """A toast, with an Undo button when there is something to take back."""
+    messages.success(request, text, extra_tags=str(undo.public_id) if undo else "")
+
+
+def say_no(request: HttpRequest, refusal: Exception | str) -> None:
+    """A toast that says why not. For refusals that have no field to stand beside."""
+    messages.error(request, str(refusal))
+
+
+def piece(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
+    """A fragment for htmx, followed by the toasts of this request."""
+    html = render_to_string(template, context, request)
+    return HttpResponse(html + toasts(request), status=status)
+
+
+def toasts(request: HttpRequest) -> str:
+    """The waiting messages as an out-of-band swap, or nothing."""
+    if not messages.get_messages(request):
+        return ""
+    return render_to_string("components/toasts_oob.html", {}, request)
+
+
+def changed(response: HttpResponse) -> HttpResponse:
+    """Tell the page that something of it changed, so that its other pieces fetch themselves again."""
+    response["HX-Trigger"] = "changed"
+    return response
+
+
+def back(request: HttpRequest, fallback: str) -> HttpResponseRedirect:
+    """To the address in `next`, if it is one of ours, else to `fallback`."""
+    target = request.POST.get("next", "")
+    return redirect(target if is_own_address(request, target) else fallback)
+
+
+def is_own_address(request: HttpRequest, target: str) -> bool:
+    """Whether `target` is a path of this site (never another host, scheme or a control character)."""
+    return bool(
+        target.startswith("/")
+        and not urlsplit(target).netloc
+        and url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure())
+    )
+
+
+def read_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """The form waited too long or came from elsewhere."""
+    return render(request, "403.html", {"request": request}, status=403)

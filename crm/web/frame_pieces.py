@@ -1,0 +1,14 @@
+"""Pieces of the frame that refresh themselves."""
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET
+
+from crm import ports
+from crm.web.base import piece, screen
+
+
+@screen
+@require_GET
+def agents_box(request: HttpRequest) -> HttpResponse:
+    """The agents at a glance."""
+    return piece(request, "components/agents_box.html", {"ai": ports.ai_status()})

@@ -1,0 +1,170 @@
+"""The list of leads, and making a new one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods
+
+from crm import clock
+from crm.actions.intake import receive_inquiry
+from crm.errors import CRMError
+from crm.models import Channel, Lead, LeadSource, LeadStatus, NextActionKind, User
+from crm.permissions import Verb, may
+from crm.web import words
+from crm.web.base import by, piece, say, screen
+from crm.web.lead_filters import COUNT_CAP, DAYS, SCORES, SORTS, LeadFilters, page_of
+
+_COLUMNS = (
+    "id", "public_id", "name", "company", "score", "status", "est_value", "currency", "next_action_at",
+    "next_action_kind", "created_at", "owner__name", "owner__email", "source__name",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ListRow:
+    """One row of the table, as text."""
+
+    public_id: str
+    name: str
+    company: str
+    score: int | None
+    status: str
+    status_label: str
+    owner: str
+    source: str
+    value: str
+    step: str
+    is_late: bool
+    came: str
+    came_exact: str
+
+
+@screen
+@require_GET
+def lead_list(request: HttpRequest) -> HttpResponse:
+    """The list; for htmx only the part that changes with a filter."""
+    user: User = request.user  # type: ignore[assignment]
+    filters, now = LeadFilters.read(request.GET), clock.now()
+    visible = filters.narrow(Lead.objects.visible_to(user), user=user, now=now)
+    page = page_of(visible.select_related("owner", "source").only(*_COLUMNS), filters)
+    is_all = not page.newer and not page.older
+    count = len(page.leads) if is_all else visible.order_by()[: COUNT_CAP + 1].count()
+    context = {
+        "filters": filters,
+        "chips": filters.chips(),
+        "rows": [_row(lead, now) for lead in page.leads],
+        "count": words.capped(count, COUNT_CAP),
+        "newer_url": f"{filters.url()}&before={page.newer}" if page.newer else "",
+        "older_url": f"{filters.url()}&after={page.older}" if page.older else "",
+        "sorts": [
+            (key, str(label), filters.url(sort=key), key == filters.sort) for key, label in SORTS.items()
+        ],
+        "may_create": may(user, Verb.CREATE),
+        "may_import": may(user, Verb.IMPORT),
+    }
+    if request.htmx and not request.htmx.boosted:  # type: ignore[attr-defined]
+        return piece(request, "crm/partials/lead_table.html", context)
+    context["choices"] = _choices(filters)
+    return render(request, "crm/lead_list.html", context)
+
+
+def _row(lead: Lead, now: Any) -> ListRow:
+    at, step = lead.next_action_at, ""
+    if at is not None:
+        when = words.lateness(at, now) if at < now else words.day_and_time(at, now)
+        step = f"{NextActionKind(lead.next_action_kind).label}, {when}"
+    return ListRow(
+        public_id=str(lead.public_id),
+        name=lead.name,
+        company=lead.company,
+        score=lead.score,
+        status=lead.status,
+        status_label=str(LeadStatus(lead.status).label),
+        owner=str(lead.owner) if lead.owner else "",
+        source=str(lead.source),
+        value=words.money(lead.est_value, lead.currency),
+        step=step,
+        is_late=at is not None and at < now and lead.status != LeadStatus.NURTURING,
+        came=words.ago(lead.created_at, now),
+        came_exact=words.exact(lead.created_at),
+    )
+
+
+def _choices(filters: LeadFilters) -> list[tuple[str, str, list[tuple[str, str, bool]]]]:
+    """What the filter form offers: name, label, options. One query, for the sources."""
+    scores = {
+        "hot": _("Hot, 75 and more"),
+        "warm": _("Warm, 50 to 74"),
+        "cool": _("Cool, below 50"),
+        "none": _("Not scored"),
+    }
+    days = {"1d": _("Last 24 hours"), "7d": _("Last 7 days"), "30d": _("Last 30 days")}
+    sources = [(code, name) for code, name in LeadSource.objects.values_list("code", "name")[:100]]
+    offered = [
+        ("status", _("Status"), [("open", _("Open")), *[(s.value, str(s.label)) for s in LeadStatus]]),
+        ("score", _("Score"), [(key, scores[key]) for key in SCORES]),
+        ("owner", _("Owner"), [("me", _("Me")), ("none", _("Nobody"))]),
+        ("source", _("Source"), sources),
+        ("created", _("Came in"), [(key, days[key]) for key in DAYS]),
+    ]
+    return [
+        (name, label, [(value, text, value == getattr(filters, name)) for value, text in options])
+        for name, label, options in offered
+    ]
+
+
+class LeadForm(forms.Form):
+    """Shape only; the action knows the rules."""
+
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=200, required=False)
+    company = forms.CharField(label=gettext_lazy("Company"), max_length=200, required=False)
+    email = forms.CharField(label=gettext_lazy("E-mail"), max_length=320, required=False)
+    phone = forms.CharField(label=gettext_lazy("Phone"), max_length=60, required=False)
+    interest = forms.CharField(label=gettext_lazy("Interest"), max_length=300, required=False)
+    est_value = forms.CharField(
+        label=gettext_lazy("Estimated value"),
+        max_length=20,
+        required=False,
+        help_text=gettext_lazy("Leave empty if you do not know yet."),
+    )
+    message = forms.CharField(
+        label=gettext_lazy("What they said"),
+        max_length=20_000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kinds = {"email": ("email", "off"), "phone": ("tel", "off"), "est_value": ("text", "off")}
+        for name, one in self.fields.items():
+            one.widget.attrs["class"] = "input"
+            if name in kinds:
+                one.widget.input_type, one.widget.attrs["autocomplete"] = kinds[name]
+        self.fields["name"].widget.attrs["autofocus"] = True
+        self.fields["est_value"].widget.attrs["inputmode"] = "decimal"
+
+
+@screen
+@require_http_methods(["GET", "POST"])
+def lead_new(request: HttpRequest) -> HttpResponse:
+    """A lead by hand: somebody called, or came to the stand."""
+    form = LeadForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        values = {name: value for name, value in form.cleaned_data.items() if value}
+        if "est_value" in values:
+            values["est_value"] = values["est_value"].replace(",", "")
+        try:
+            result = receive_inquiry(channel=Channel.MANUAL, payload=values, by=by(request))
+        except CRMError as refused:
+            form.add_error(refused.field if refused.field in form.fields else None, str(refused))
+        else:
+            say(request, _("Lead added") if result.created else _("Known already: added to the open lead"))
+            return redirect("crm:lead", public_id=result.lead.public_id)
+    status = 422 if form.errors else 200
+    return render(request, "crm/lead_new.html", {"form": form}, status=status)

@@ -1,0 +1,86 @@
+"""Times and amounts as people read them, in the signed-in person's zone. Text only, no HTML."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+_SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
+
+
+def money(value: Decimal | None, currency: str) -> str:
+    """ "€18,400", "CHF 12.50"; "" without a value. Cents only where there are any."""
+    if value is None:
+        return ""
+    places = 0 if value == value.to_integral_value() else 2
+    number = formats.number_format(value, places, use_l10n=True, force_grouping=True)
+    symbol = _SYMBOLS.get(currency)
+    return f"{symbol}{number}" if symbol else f"{currency} {number}"
+
+
+def usd(value: Decimal | None) -> str:
+    """An amount in US dollars, with as many places as tell something: "$0.42", "$0.0007"."""
+    if value is None:
+        return ""
+    places = 2 if value == 0 or value >= Decimal("0.01") else 4
+    return f"${formats.number_format(value, places, force_grouping=True)}"
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """How long ago while it is fresh, else the day and time: "6 min ago", "Tue 14:22", "2 Nov"."""
+    if at is None:
+        return ""
+    seconds = int((now - at).total_seconds())
+    if 0 <= seconds < 60:
+        return _("just now")
+    if 0 <= seconds < 3600:
+        return ngettext("%(n)d min ago", "%(n)d min ago", seconds // 60) % {"n": seconds // 60}
+    return day_and_time(at, now)
+
+
+def day_and_time(at: datetime | None, now: datetime) -> str:
+    """ "14:22" today, "Tue 14:22" within six days, "2 Nov" this year, "2 Nov 2025" else."""
+    if at is None:
+        return ""
+    local, today = timezone.localtime(at), timezone.localtime(now)
+    if local.date() == today.date():
+        return formats.date_format(local, "H:i")
+    if abs(local.date() - today.date()) < timedelta(days=7):
+        return formats.date_format(local, "D H:i")
+    return formats.date_format(local, "j M" if local.year == today.year else "j M Y")
+
+
+def lateness(at: datetime, now: datetime) -> str:
+    """How late something is: "4 d late", "3 h late", "20 min late"."""
+    minutes = max(1, int((now - at).total_seconds()) // 60)
+    days = (timezone.localtime(now).date() - timezone.localtime(at).date()).days
+    if days >= 1:
+        return ngettext("%(n)d d late", "%(n)d d late", days) % {"n": days}
+    if minutes >= 60:
+        return ngettext("%(n)d h late", "%(n)d h late", minutes // 60) % {"n": minutes // 60}
+    return ngettext("%(n)d min late", "%(n)d min late", minutes) % {"n": minutes}
+
+
+def exact(at: datetime | None) -> str:
+    """The full local time, for a title: "Monday 23 November 2026, 09:12"."""
+    return formats.date_format(timezone.localtime(at), "l j F Y, H:i") if at else ""
+
+
+def capped(count: int, cap: int) -> str:
+    """A count that was taken up to cap + 1: "1,284" or "10,000+"."""
+    number = formats.number_format(min(count, cap), 0, force_grouping=True)
+    return f"{number}+" if count > cap else number
+
+
+def shortened(text: str, length: int) -> str:
+    """One line of at most `length` characters, with an ellipsis where it was cut."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"
+
+
+def initials(name: str) -> str:
+    """One or two capitals: of the first word and the last."""
+    parts = [word for word in name.replace("@", " ").split() if word[0].isalnum()]
+    return "".join(word[0] for word in (parts[:1] + parts[1:][-1:])).upper() or "–"

@@ -1,0 +1,44 @@
+"""A model for tests that says what it is told, and remembers what it was asked."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ai_agents.errors import BadAnswer
+
+T = TypeVar("T")
+
+
+@dataclass
+class ToldLLM:
+    """Implements LLM: each answer once, in order; an exception in the list is raised."""
+
+    answers: Iterable[Any]
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    async def ask(self, *, parse: Callable[[str], T], **request: Any) -> T:
+        self.asked.append(request)
+        answer = list(self.answers)[len(self.asked) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        text = answer if isinstance(answer, str) else json.dumps(answer)
+        if not text.strip():
+            raise BadAnswer("empty")
+        return parse(text)
+
+
+ASSESSMENT: dict[str, Any] = {
+    "fit": 71,
+    "summary": "Wants a pond.",
+    "reasons": [],
+    "recommended_action": "call",
+    "timeline": "this_week",
+    "risks": [],
+    "missing": [],
+}
+DRAFT: dict[str, Any] = {
+    "subject": "Your pond",
+    "body": "Hello {{first_name}},\n\nthank you for your message. When may we visit you?",
+    "facts_used": [],
+}

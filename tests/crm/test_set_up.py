@@ -1,0 +1,148 @@
+"""What an admin sets up, and the rules that hold it together."""
+
+import pytest
+
+from crm.actions.set_up import (
+    create_user,
+    remove_member,
+    save_custom_field,
+    save_source,
+    save_team,
+    set_member,
+    update_user,
+)
+from crm.actions.tokens import create_token, find_token
+from crm.errors import InvalidValue, PermissionRefused, VersionConflict
+from crm.models import (
+    Actor,
+    CustomField,
+    FieldType,
+    Lead,
+    LeadStatus,
+    Role,
+    Team,
+    TimelineEvent,
+    User,
+)
+from tests.factories import make_admin, make_lead, make_team, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def by() -> Actor:
+    return Actor.of(make_admin())
+
+
+@pytest.mark.parametrize("role", [Role.MANAGER, Role.REP, Role.READ_ONLY])
+def test_only_an_admin_sets_up(role: Role):
+    by, team, user = Actor.of(make_user(role)), make_team(), make_user()
+    for attempt in (
+        lambda: create_user(by=by, email="a@example.com", name="A"),
+        lambda: update_user(user.pk, by=by, role=Role.ADMIN),
+        lambda: save_team(team.pk, by=by, name="Mine"),
+        lambda: save_team(None, by=by, name="Mine"),
+        lambda: set_member(team, user, by=by),
+        lambda: remove_member(team, user, by=by),
+        lambda: save_source(None, by=by, code="x", name="X"),
+        lambda: save_custom_field(None, by=by, key="x", label="X"),
+    ):
+        with pytest.raises(PermissionRefused):
+            attempt()
+    assert User.objects.filter(role=Role.ADMIN).count() == 0
+    assert Team.objects.get().name == team.name
+
+
+def test_a_new_user_gets_a_password_to_begin_with(by: Actor):
+    user, password = create_user(by=by, email=" Jo@Example.com ", name="Jo", role=Role.REP)
+    assert user.email == "jo@example.com"
+    assert user.check_password(password)
+    with pytest.raises(InvalidValue):
+        create_user(by=by, email="JO@example.com", name="Jo again")
+    with pytest.raises(InvalidValue) as refused:
+        create_user(by=by, email="nonsense", name="Jo")
+    assert refused.value.field == "email"
+    with pytest.raises(InvalidValue):
+        create_user(by=by, email="x@example.com", name="X", is_superuser=True)
+
+
+def test_nobody_changes_their_own_role_or_account(by: Actor):
+    make_admin()
+    assert by.user is not None
+    for change in ({"role": Role.REP}, {"is_active": False}):
+        with pytest.raises(PermissionRefused):
+            update_user(by.user.pk, by=by, **change)
+    assert update_user(by.user.pk, by=by, name="New name").name == "New name"
+
+
+def test_of_two_admins_who_demote_each_other_at_once_one_stays(by: Actor):
+    assert by.user is not None
+    other = make_admin()
+    late = Actor.of(User.objects.get(pk=other.pk))  # read before the first of the two was done
+    update_user(other.pk, by=by, role=Role.REP)
+    for change in ({"role": Role.REP}, {"is_active": False}):
+        with pytest.raises(PermissionRefused):
+            update_user(by.user.pk, by=late, **change)
+    assert User.objects.get(role=Role.ADMIN, is_active=True) == by.user
+
+
+def test_a_stale_form_does_not_overwrite(by: Actor):
+    user = make_user(name="Old")
+    update_user(user.pk, by=by, version=1, name="First")
+    with pytest.raises(VersionConflict):
+        update_user(user.pk, by=by, version=1, name="Second")
+    assert User.objects.get(pk=user.pk).name == "First"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_leaves_loses_the_token_and_their_open_leads_go_to_the_pool(by: Actor):
+    user = make_user(team=(team := make_team()))
+    _token, text = create_token(user, name="T", scopes=["read"])
+    open_lead = make_lead(owner=user, team=team)
+    closed = make_lead(owner=user, team=team, status=LeadStatus.DISQUALIFIED, disqualify_reason="no")
+    update_user(user.pk, by=by, is_active=False)
+    assert find_token(text) is None
+    assert Lead.objects.get(pk=open_lead.pk).owner is None
+    assert Lead.objects.get(pk=closed.pk).owner == user
+    assert TimelineEvent.objects.get().lead == open_lead
+
+
+def test_a_team_cannot_stand_above_itself(by: Actor):
+    top = save_team(None, by=by, name="Top")
+    low = save_team(None, by=by, name="Low", parent=top)
+    with pytest.raises(InvalidValue):
+        save_team(top.pk, by=by, parent=low)
+    with pytest.raises(InvalidValue):
+        save_team(top.pk, by=by, parent=top)
+    with pytest.raises(InvalidValue):
+        save_team(None, by=by, name="Low")
+
+
+def test_members_come_and_go(by: Actor):
+    team, user = make_team(), make_user()
+    set_member(team, user, by=by)
+    assert set_member(team, user, by=by, role="lead").role == "lead"
+    with pytest.raises(InvalidValue):
+        set_member(team, user, by=by, role="king")
+    remove_member(team, user, by=by)
+    assert team.members.count() == 0
+
+
+def test_an_own_field_keeps_its_key_and_type(by: Actor):
+    field = save_custom_field(
+        None, by=by, key="size", label="Size", type=FieldType.CHOICE, options=["S", "L"]
+    )
+    assert save_custom_field(field.pk, by=by, version=1, label="Garden size").label == "Garden size"
+    for change in ({"key": "area"}, {"type": FieldType.TEXT}, {"options": "S"}, {"options": [1]}):
+        with pytest.raises(InvalidValue):
+            save_custom_field(field.pk, by=by, **change)
+    assert CustomField.objects.get().options == ["S", "L"]
+
+
+def test_a_source_is_made_and_changed(by: Actor):
+    source = save_source(None, by=by, code="fair", name="Fair")
+    assert save_source(source.pk, by=by, version=1, monthly_cost="12.50").version == 2
+    with pytest.raises(InvalidValue):
+        save_source(None, by=by, code="fair", name="Again")
+    with pytest.raises(InvalidValue):
+        save_source(None, by=by, code="no spaces", name="Again")

@@ -1,0 +1,113 @@
+"""Settings come from the environment; a wrong one ends every command with exit code 2 and one line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OUTSIDE = {"DATABASE_URL": "postgresql://app:canary@db.example/x", "SECRET_KEY": "k" * 50}
+
+
+def manage(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    plain = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "manage.py", *words],
+        cwd=REPOSITORY,
+        env=plain | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "canary"),
+        ("DATABASE_URL", "mysql://canary@x/y"),
+        ("DATABASE_URL", "postgresql://a:canary@host:99999/x"),
+        ("DATABASE_URL", "postgresql://a:canary@host/x y"),
+        ("DATABASE_URL", "postgresql://a:canary@host/"),
+        ("GARDENOS_PORT", "canary"),
+        ("GARDENOS_PORT", "0"),
+        ("GARDENOS_PORTS", "canary"),
+        ("SECRET_KEY", "canary"),
+        ("ALLOWED_HOSTS", "*"),
+        ("SITE_URL", "canary"),
+        ("AI_PROVIDER", "canary"),
+        ("AI_DAILY_BUDGET_USD", "nan"),
+        ("WEB_WORKERS", "-1"),
+        ("LOG_FORMAT", "canary"),
+        ("EMAIL_URL", "canary://x"),
+    ],
+)
+def test_a_wrong_value_is_exit_code_2_and_one_line_without_the_value(name: str, value: str, tmp_path: Path):
+    done = manage("config", **(OUTSIDE | {"GARDENOS_DATA_DIR": str(tmp_path), name: value}))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"gardenos: configuration: {name}")
+    assert done.stderr.count("\n") == 1
+    assert "canary" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ({"DATABASE_URL": OUTSIDE["DATABASE_URL"]}, "SECRET_KEY"),
+        ({"AI_PROVIDER": "deepinfra"}, "DEEPINFRA_API_KEY"),
+        ({"AI_PROVIDER": "openai_compatible", "OPENAI_BASE_URL": "http://x/v1"}, "OPENAI_API_KEY"),
+        ({"SECRET_KEY": "k" * 50, "SECRET_KEY_FILE": "/dev/null"}, "SECRET_KEY"),
+        ({"SECRET_KEY_FILE": "/nowhere"}, "SECRET_KEY_FILE"),
+    ],
+)
+def test_a_missing_value_is_named(environment: dict[str, str], name: str, tmp_path: Path):
+    done = manage("config", GARDENOS_DATA_DIR=str(tmp_path), **environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"gardenos: configuration: {name}")
+
+
+def test_config_masks_secrets_and_names_sources(tmp_path: Path):
+    key = tmp_path / "key"
+    key.write_text("s" * 50 + "\n")
+    environment = {
+        "DATABASE_URL": OUTSIDE["DATABASE_URL"],
+        "SECRET_KEY_FILE": str(key),
+        "GARDENOS_PORT": "8123",
+    }
+    done = manage("config", "--json", **environment, DATABASE_OWNER_URL="postgresql://o:canary@db.example/x")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["SECRET_KEY"] == {"name": "SECRET_KEY", "value": "********", "source": "file"}
+    assert rows["GARDENOS_PORT"] == {"name": "GARDENOS_PORT", "value": "8123", "source": "environment"}
+    assert rows["LOG_FORMAT"]["source"] == "default"
+    assert rows["DATABASE_OWNER_URL"]["value"] == "********"
+    table = manage("config", **environment)
+    assert "canary" not in done.stdout + table.stdout
+    assert "sssss" not in done.stdout + table.stdout
+
+
+def test_config_starts_no_server_and_needs_none(tmp_path: Path):
+    assert manage("config", GARDENOS_DATA_DIR=str(tmp_path / "data")).returncode == 0
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
+def test_a_database_that_is_not_there_is_one_line():
+    there = OUTSIDE | {"DATABASE_URL": "postgresql://app:canary@127.0.0.1:1/x"}
+    done = manage("migrate", "--skip-checks", **there)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "check DATABASE_URL" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_embedded_key_is_made_once_and_kept(tmp_path: Path):
+    for _ in range(2):
+        assert manage("config", GARDENOS_DATA_DIR=str(tmp_path)).returncode == 0
+    kept = tmp_path / "secret_key"
+    first = kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    manage("config", GARDENOS_DATA_DIR=str(tmp_path))
+    assert kept.read_text() == first
