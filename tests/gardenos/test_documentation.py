@@ -1,0 +1,45 @@
+"""The documentation says what is true: each variable is in its table, each decision in its place."""
+
+import re
+from pathlib import Path
+
+from django.test import Client
+
+from gardenos.databases import owner_database
+from gardenos.settings import GARDENOS_DATA_DIR, env
+
+REPOSITORY = Path(__file__).parents[2]
+DECISIONS = sorted((REPOSITORY / "docs" / "adr").glob("[0-9]*.md"))
+
+
+def test_the_table_of_settings_holds_every_variable_that_is_read_and_no_other():
+    owner_database(env, GARDENOS_DATA_DIR)
+    page = (REPOSITORY / "docs" / "operations" / "settings.md").read_text()
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)) == set(env.readings)
+
+
+def test_decisions_are_numbered_without_gaps_and_titled_with_their_number():
+    for number, path in enumerate(DECISIONS, start=1):
+        assert path.name.startswith(f"{number:04d}-")
+        assert path.read_text().startswith(f"# {number:04d}. ")
+
+
+def test_every_decision_gives_its_reason_and_what_was_rejected():
+    for path in DECISIONS:
+        text = path.read_text()
+        for part in ("**Context.**", "**Decision.**", "**Consequences.**", "**Rejected.**"):
+            assert part in text, f"{path.name} lacks {part}"
+
+
+def test_decisions_that_the_code_names_exist():
+    known = {path.name[:4] for path in DECISIONS}
+    for folder in ("gardenos", "crm", "ai_agents"):
+        for path in (REPOSITORY / folder).rglob("*.py"):
+            for number in re.findall(r"(?:ADR |docs/adr/)(\d{4})", path.read_text()):
+                assert number in known, f"{path.relative_to(REPOSITORY)} names ADR {number}"
+
+
+def test_only_the_admin_is_without_a_content_security_policy(db: None):
+    client = Client()
+    assert "script-src 'self'" in client.get("/accounts/login/").headers["Content-Security-Policy"]
+    assert "Content-Security-Policy" not in client.get("/admin/login/").headers
