@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from crm.web import account, follow_ups, frame_pieces, imports, lead, lead_changes, leads, search, today
+from crm.web import (
+    account,
+    dev_mail,
+    follow_ups,
+    frame_pieces,
+    imports,
+    lead,
+    lead_changes,
+    leads,
+    search,
+    today,
+)
 
 app_name = "crm"
 urlpatterns = [
@@ -34,6 +45,8 @@ urlpatterns = [
     path("search/", search.search, name="search"),
     path("imports/", imports.import_list, name="import_list"),
     path("agents-box/", frame_pieces.agents_box, name="agents_box"),
+    path("dev/mail/", dev_mail.dev_mail_list, name="dev_mail_list"),
+    path("dev/mail/<str:name>/", dev_mail.dev_mail, name="dev_mail"),
     path("me/", account.profile, name="profile"),
     path("me/theme/", account.theme, name="theme"),
 ]
