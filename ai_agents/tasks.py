@@ -7,6 +7,7 @@ finishes what it has in hand. Killing it at any moment costs at most the calls i
 
 import os
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.dispatch import receiver
 from django_q.signals import post_spawn
@@ -38,7 +39,12 @@ def run_pump(*, wait_s: float = 0, timing: Timing | None = None, provider: Provi
     # Loads the model client: 50 MB that web processes never need.
     from ai_agents.pump import Pump
 
-    pump_ = Pump(provider, timing or Timing(), on_slot_free=kick, is_told_to_stop=cluster_is_stopping)
+    pump_ = Pump(
+        provider,
+        timing or Timing(**getattr(settings, "AI_TIMING", {})),
+        on_slot_free=kick,
+        is_told_to_stop=cluster_is_stopping,
+    )
     if not pump_.take_slot(wait_s=wait_s):
         return "another pump is at work"
     return pump_.run()

@@ -1,5 +1,6 @@
 """Settings of the test suite: a real PostgreSQL, fast hashing, nothing leaves the machine."""
 
+import json
 import os
 
 os.environ.setdefault("AI_PROVIDER", "off")  # tests that want the scripted provider start it themselves
@@ -16,6 +17,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+AI_TIMING = json.loads(os.environ.get("TEST_AI_TIMING", "{}"))  # for clusters that tests start
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]

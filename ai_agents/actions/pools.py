@@ -107,9 +107,9 @@ def pools_now(kinds: Iterable[str] | None = None) -> list[PoolNow]:
             """
             SELECT pool.kind,
                    (SELECT count(*) FROM (SELECT 1 FROM ai_agents_agenttask
-                    WHERE kind = pool.kind AND state = 'queued' LIMIT 10000) AS some),
-                   (SELECT extract(epoch FROM now() - min(run_after)) FROM ai_agents_agenttask
-                    WHERE kind = pool.kind AND state = 'queued' AND run_after <= now()),
+                    WHERE kind = pool.kind AND state = 'queued' LIMIT 10000) AS first),
+                   (SELECT extract(epoch FROM statement_timestamp() - min(run_after)) FROM ai_agents_agenttask
+                    WHERE kind = pool.kind AND state = 'queued' AND run_after <= statement_timestamp()),
                    (SELECT count(*) FROM ai_agents_agenttask WHERE kind = pool.kind AND state = 'running'),
                    (SELECT count(*) FROM ai_agents_agenttask
                     WHERE kind = pool.kind AND state = 'done' AND finished_at >= day.start),

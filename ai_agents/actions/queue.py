@@ -1,7 +1,7 @@
 """The queue: AgentTask rows are claimed under a lease, and finished only by whoever still holds it.
 
-Leases and due times use the database's now(), so that no machine's clock matters. No transaction here lasts
-longer than its few statements; none is open while a model thinks.
+Leases and due times use the database's clock (statement_timestamp()), so that no machine's clock matters.
+No transaction here lasts longer than its few statements; none is open while a model thinks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,11 +21,12 @@ _TABLE = AgentTask._meta.db_table
 _CLAIM = f"""
 UPDATE {_TABLE} AS task
 SET state = 'running', attempts = attempts + 1, lease_token = gen_random_uuid(),
-    lease_until = now() + %(lease_s)s * interval '1 second', started_at = now(), updated_at = now()
+    lease_until = statement_timestamp() + %(lease_s)s * interval '1 second',
+    started_at = now(), updated_at = now()
 FROM (
     SELECT id FROM {_TABLE}
-    WHERE kind = %(kind)s AND state = 'queued' AND run_after <= now()
-        AND (deadline IS NULL OR deadline > now())
+    WHERE kind = %(kind)s AND state = 'queued' AND run_after <= statement_timestamp()
+        AND (deadline IS NULL OR deadline > statement_timestamp())
     ORDER BY {{order}} LIMIT %(most)s FOR UPDATE SKIP LOCKED
 ) AS due
 WHERE task.id = due.id
@@ -62,7 +63,7 @@ def renew(tasks: Iterable[AgentTask], *, lease_s: float) -> set[int]:
         return set()
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {_TABLE} SET lease_until = now() + %s * interval '1 second' "  # noqa: S608
+            f"UPDATE {_TABLE} SET lease_until = statement_timestamp() + %s * interval '1 second' "  # noqa: S608
             "WHERE state = 'running' AND id = ANY(%s) AND lease_token = ANY(%s) RETURNING id",
             [lease_s, list(held), list(held.values())],
         )
@@ -94,8 +95,8 @@ def finish(ended: Sequence[tuple[AgentTask, Outcome]]) -> None:
             f"UPDATE {_TABLE} AS task SET state = new.state, error = new.error, reserved_usd = 0, "  # noqa: S608
             "lease_until = NULL, lease_token = NULL, updated_at = now(), "
             "finished_at = CASE WHEN new.state = 'queued' THEN NULL ELSE now() END, "
-            "run_after = CASE WHEN new.state = 'queued' THEN now() + new.again_s * interval '1 second' "
-            "  ELSE task.run_after END, "
+            "run_after = CASE WHEN new.state <> 'queued' THEN task.run_after "
+            "  ELSE statement_timestamp() + new.again_s * interval '1 second' END, "
             "attempts = task.attempts - new.back, rate_limited = task.rate_limited + new.limited "
             "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::float[], %s::int[], %s::int[]) "
             "  AS new (id, state, error, again_s, back, limited) WHERE task.id = new.id",
@@ -136,14 +137,15 @@ def reap() -> int:
     """
     expired = list(
         AgentTask.objects.raw(
-            f"SELECT * FROM {_TABLE} WHERE state = 'running' AND lease_until < now() ORDER BY id "  # noqa: S608
-            "LIMIT %s FOR UPDATE SKIP LOCKED",
+            f"SELECT * FROM {_TABLE} "  # noqa: S608
+            "WHERE state = 'running' AND lease_until < statement_timestamp() "
+            "ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
             [REAP_AT_ONCE],
         )
     )
     budget.settle([(task, task.reserved_usd) for task in expired])
     finish([(task, _after_lost_lease(task)) for task in expired])
-    _cancel("state = 'queued' AND deadline <= now()", [], error="too_late")
+    _cancel("state = 'queued' AND deadline <= statement_timestamp()", [], error="too_late")
     return len(expired)
 
 
@@ -191,7 +193,8 @@ def next_due_s() -> float | None:
     """Seconds until a queued task of a pool that may run falls due (0 or less: now); None: none is queued."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT min(extract(epoch FROM next.run_after - now())) FROM ai_agents_agentpool AS pool, "  # noqa: S608
+            "SELECT min(extract(epoch FROM next.run_after - statement_timestamp())) "  # noqa: S608
+            "FROM ai_agents_agentpool AS pool, "
             f"LATERAL (SELECT run_after FROM {_TABLE} WHERE kind = pool.kind AND state = 'queued' "
             "  ORDER BY run_after LIMIT 1) AS next "
             "WHERE NOT pool.paused AND pool.target > 0"
@@ -203,5 +206,5 @@ def next_due_s() -> float | None:
 def today() -> date:
     """The database's day, UTC."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT (now() AT TIME ZONE 'UTC')::date")
+        cursor.execute("SELECT (statement_timestamp() AT TIME ZONE 'UTC')::date")
         return cursor.fetchone()[0]

@@ -8,10 +8,10 @@ from django.db import connection
 from django.utils.translation import gettext as _
 
 from ai_agents.actions.calls import price_of
-from ai_agents.actions.queue import today
 from ai_agents.llm.prices import Price
 from ai_agents.llm.providers import current_provider
 from ai_agents.models import AgentTask, TaskState
+from crm import clock
 from crm.ports import AIStatus
 
 TOKENS_OF_ANALYSIS = (1_200, 300)  # in and out, of a lead with one inquiry and a note
@@ -22,7 +22,7 @@ _STATUS = """
 SELECT (SELECT coalesce(sum(target), 0) FROM ai_agents_agentpool WHERE NOT paused),
        (SELECT string_agg(paused_because, ' ') FROM (SELECT DISTINCT paused_because FROM ai_agents_agentpool
         WHERE paused AND paused_because <> '') AS why),
-       (SELECT count(*) FROM (SELECT 1 FROM ai_agents_agenttask WHERE state = 'queued' LIMIT 1000) AS some),
+       (SELECT count(*) FROM (SELECT 1 FROM ai_agents_agenttask WHERE state = 'queued' LIMIT 1000) AS first),
        budget.spent, budget.cap - budget.spent - budget.reserved,
        (SELECT info ->> 'model' FROM ai_agents_pumplease ORDER BY until DESC LIMIT 1),
        EXISTS (SELECT 1 FROM ai_agents_agenttask WHERE state = 'queued'
@@ -39,7 +39,7 @@ def price_of_analysis(n: int) -> Decimal:
     provider = current_provider()
     if not provider.is_on:
         return Decimal(0)
-    price = price_of(provider.name, provider.models[0], today())
+    price = price_of(provider.name, provider.models[0], clock.now().date())
     return (n * _analysis(price)).quantize(Decimal("0.01"), rounding="ROUND_UP")
 
 

@@ -1,15 +1,25 @@
-"""The scripted model over real HTTP, on a port of its own."""
+"""The scripted model over real HTTP on a port of its own, and pumps that ask it."""
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import uvicorn
 
+from ai_agents.actions.pools import keep_pools
+from ai_agents.actions.requests import request_analysis_batch
 from ai_agents.llm.providers import SCRIPTED_MODEL, Provider
 from ai_agents.llm.scripted import Script, ScriptedModel
+from ai_agents.models import AgentPool, AgentTask
+from ai_agents.pump import Pump
+from ai_agents.timing import Timing
+from crm.models import Actor, Channel, Inquiry, InquiryState, Lead
+from tests.factories import make_source
 
 
 @dataclass(slots=True)
@@ -58,3 +68,86 @@ def scripted(_scripted_session: ScriptedServer) -> Iterator[ScriptedServer]:
     _scripted_session.script.forget()
     yield _scripted_session
     _scripted_session.script.forget()
+
+
+FAST = Timing(linger_s=0.1, poll_s=0.02, control_s=0.2, claim_for_s=20)
+
+
+@dataclass(slots=True)
+class Engine:
+    """The queue with leads on it, and pumps that serve it in this process."""
+
+    server: ScriptedServer
+
+    def leads(self, n: int, *, text: str = "") -> list[Lead]:
+        """Leads with one inquiry each, whose facts all differ."""
+        source = make_source("web")
+        leads = Lead.objects.bulk_create(
+            Lead(name=f"Lead {i}", source=source, search_text=f"lead {i}") for i in range(n)
+        )
+        Inquiry.objects.bulk_create(
+            Inquiry(
+                source=source,
+                channel=Channel.FORM,
+                state=InquiryState.CREATED,
+                lead=lead,
+                message=text or f"We are thinking about a terrace, it is number {lead.pk}.",
+            )
+            for lead in leads
+        )
+        return leads
+
+    def queue(self, n: int, **more: Any) -> list[int]:
+        """Queue analyses of `n` new leads. Returns their ids in order."""
+        leads = [lead.pk for lead in self.leads(n)]
+        assert request_analysis_batch(leads, by=Actor.system(), **more) == n
+        return leads
+
+    def target(self, analyses: int, drafts: int = 0) -> None:
+        """Concurrency of the two pools. Drafts are off unless wanted."""
+        pools = {"lead_analysis": analyses, "follow_up": drafts}
+        for kind, target in pools.items():
+            AgentPool.objects.filter(kind=kind).update(target=target)
+
+    def pump(self, **timing: Any) -> Pump:
+        """A pump that has its slot."""
+        pump = Pump(self.server.provider, replace(FAST, **timing), on_slot_free=lambda: None)
+        assert pump.take_slot(wait_s=2)
+        return pump
+
+    def run(self, **timing: Any) -> Pump:
+        """Serve the queue until it is empty or the slice is over."""
+        pump = self.pump(**timing)
+        pump.run()
+        return pump
+
+    @contextmanager
+    def running(self, **timing: Any) -> Iterator[Pump]:
+        """A pump at work in a thread, joined at the end."""
+        pump = self.pump(**timing)
+        thread = threading.Thread(target=pump.run)
+        thread.start()
+        try:
+            yield pump
+        finally:
+            thread.join(60)
+            assert not thread.is_alive()
+
+    def states(self, kind: str = "lead_analysis") -> Counter[str]:
+        return Counter(AgentTask.objects.filter(kind=kind).values_list("state", flat=True))
+
+
+@pytest.fixture
+def engine(scripted: ScriptedServer, settings: Any, transactional_db: None) -> Engine:
+    """The engine on the scripted model, with the pools of a fresh install."""
+    settings.AI_PROVIDER, settings.SCRIPTED_LLM_URL = "scripted", scripted.url
+    keep_pools()
+    return Engine(scripted)
+
+
+def until(condition: Callable[[], Any], *, within_s: float = 20, every_s: float = 0.05) -> None:
+    """Wait for a condition, and fail when it does not come."""
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(every_s)
