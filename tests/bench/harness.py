@@ -1,0 +1,248 @@
+"""What every measurement needs: servers to start, their CPU time and memory, and rows to print.
+
+CPU time and ratios inside one run are what counts; wall times say more about the machine's other work.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LEADS = int(os.environ.get("BENCH_LEADS", "100000"))
+ROUNDS = 5
+ROUND_S = 0.8
+LEAST_REQUESTS = 30
+
+GOALS = {  # ours / limit, at most; for import_vs_copy and agents_64 at least
+    "list_vs_floor": 2.5,
+    "list_page_vs_template": 3.0,
+    "detail_vs_floor": 3.0,
+    "create_vs_floor": 8.0,
+    "update_vs_floor": 4.0,
+    "search_vs_floor": 2.0,
+    "import_vs_copy": 0.25,
+    "agents_64": 0.7,
+    "fanout_1000_vs_raw": 3.0,
+    "web_memory_mb": 1.8,
+}
+MORE_IS_BETTER = {"import_vs_copy", "agents_64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One result. `limit` was measured in the same run; `n` counts requests, rows or messages."""
+
+    job: str
+    unit: str
+    ours: float
+    limit: float
+    n: int
+
+    def as_dict(self) -> dict[str, Any]:
+        ratio = self.ours / self.limit if self.limit else 0.0
+        rounded = {"ours": round(self.ours, 3), "limit": round(self.limit, 3), "ratio": round(ratio, 3)}
+        return asdict(self) | rounded
+
+    def line(self) -> str:
+        row, goal = self.as_dict(), GOALS[self.job]
+        is_met = row["ratio"] >= goal if self.job in MORE_IS_BETTER else row["ratio"] <= goal
+        sign = ">=" if self.job in MORE_IS_BETTER else "<="
+        return (
+            f"{self.job:<24}{self.unit:<18}{row['ours']:>11.2f}{row['limit']:>11.2f}{row['ratio']:>9.2f}"
+            f"{self.n:>10}   goal {sign} {goal:g}{'' if is_met else '  NOT MET'}"
+        )
+
+
+HEAD = f"{'job':<24}{'unit':<18}{'ours':>11}{'limit':>11}{'ratio':>9}{'n':>10}"
+
+
+def descendants(pid: int) -> list[int]:
+    """The process and all it started that are alive."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError):
+            parent = int(entry.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(entry.parent.name))
+    found, to_do = [], [pid]
+    while to_do:
+        found.append(to_do.pop())
+        to_do += children.get(found[-1], [])
+    return found
+
+
+def cpu_ns(pids: list[int]) -> dict[int, int]:
+    """Nanoseconds on a CPU of each process, all its threads together (schedstat, proc(5))."""
+    used = {}
+    for pid in pids:
+        with contextlib.suppress(OSError, IndexError):
+            tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+            used[pid] = sum(int(task.read_text().split()[0]) for task in tasks)
+    return used
+
+
+def pss_mb(pids: list[int]) -> float:
+    """Memory of these processes in MB, shared pages divided among their users."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+            total += int(found[1]) if found else 0
+    return total / 1024
+
+
+@dataclass
+class Server:
+    """A started web server."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    database: Path  # the cluster's folder: its processes' CPU time counts, too
+
+    def pids(self) -> list[int]:
+        return descendants(self.process.pid)
+
+    def cpu_ns(self) -> dict[int, int]:
+        working_there = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (entry / "cwd").readlink() == self.database:
+                    working_there.append(int(entry.name))
+        return cpu_ns(self.pids() + working_there)
+
+
+@contextlib.contextmanager
+def serving(command: list[str], port: int, database: Path, **environment: str) -> Iterator[Server]:
+    """Run a server until the block ends. `{port}` in the command is replaced."""
+    process = subprocess.Popen(
+        [word.format(port=port) for word in command],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_for_port(process, port)
+        yield Server(process, port, database)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def wait_for_port(process: subprocess.Popen[bytes], port: int, within_s: float = 60) -> None:
+    give_up = time.monotonic() + within_s
+    while time.monotonic() < give_up:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with code {process.returncode}")
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            client.request("GET", "/livez")
+            client.getresponse().read()
+            return
+        except OSError:
+            time.sleep(0.1)
+        finally:
+            client.close()
+    raise RuntimeError("the server did not start")
+
+
+def product(port: int, *, workers: int = 1) -> tuple[list[str], dict[str, str]]:
+    """GardenOS's web processes, as `make run` starts them."""
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "python:gardenos.gunicorn_conf",
+        "gardenos.asgi:application",
+    ]
+    environment = {
+        "GARDENOS_PORT": str(port),
+        "WEB_WORKERS": str(workers),
+        "AI_PROVIDER": "off",
+        "API_RATE_PER_MINUTE": "1000000",
+    }
+    return command, environment
+
+
+def floor(*, workers: int = 1) -> list[str]:
+    """The reference: a minimal Django application under gunicorn's threads."""
+    return [
+        *(sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", str(workers)),
+        *("--worker-class", "gthread", "--threads", "4", "--keep-alive", "30", "--log-level", "error"),
+        "tests.bench.floor_app:application",
+    ]
+
+
+Request = tuple[str, str, bytes | None, dict[str, str]]  # method, path, body, headers
+Ask = Callable[[], Request]
+Heard = Callable[[http.client.HTTPResponse, bytes], None]
+
+
+@dataclass
+class Side:
+    """One of the two that are compared: where, what is asked, and what is done with an answer."""
+
+    server: Server
+    ask: Ask
+    heard: Heard = lambda response, body: None
+
+
+def compare(job: str, ours: Side, limit: Side) -> Row:
+    """CPU ms a request of server and database, one client, rounds of both in turn."""
+    per_request: dict[str, list[float]] = {"ours": [], "limit": []}
+    count = 0
+    for side in (ours, limit):
+        _round(side)  # imports, plans and caches of the first requests are not what is measured
+    for _ in range(ROUNDS):
+        for name, side in (("ours", ours), ("limit", limit)):
+            n, ms = _round(side)
+            per_request[name].append(ms)
+            count += n if name == "ours" else 0
+    return Row(
+        job,
+        "CPU ms a request",
+        statistics.median(per_request["ours"]),
+        statistics.median(per_request["limit"]),
+        count,
+    )
+
+
+def _round(side: Side) -> tuple[int, float]:
+    client = http.client.HTTPConnection("127.0.0.1", side.server.port, timeout=30)
+    count = 0
+    before, began = side.server.cpu_ns(), time.monotonic()
+    while time.monotonic() - began < ROUND_S or count < LEAST_REQUESTS:
+        method, path, body, headers = side.ask()
+        client.request(method, path, body, headers)
+        response = client.getresponse()
+        answer = response.read()
+        if response.status >= 300:
+            raise RuntimeError(f"{method} {path}: {response.status} {answer[:300]!r}")
+        side.heard(response, answer)
+        count += 1
+    client.close()
+    after = side.server.cpu_ns()
+    return count, sum(after[pid] - before.get(pid, 0) for pid in after) / 1e6 / count
+
+
+def write(rows: list[Row]) -> Path:
+    """Put the rows into $BENCH_OUT, one JSON object a line."""
+    out = Path(os.environ.get("BENCH_OUT") or REPOSITORY / ".data" / "bench.json")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("".join(json.dumps(row.as_dict()) + "\n" for row in rows))
+    return out
