@@ -33,6 +33,7 @@ from crm.permissions import Verb
 __all__ = [
     "RejectReason",
     "approve_follow_up",
+    "blank_message",
     "edit_follow_up",
     "expire_follow_ups",
     "mark_stale",
@@ -112,6 +113,11 @@ def store_draft(
     return follow_up
 
 
+def blank_message(by: Actor) -> str:
+    """What a new message of this person starts from: room to write, then what will stand under it."""
+    return f"\n\n{closing_of(by.user)}"
+
+
 @transaction.atomic
 def write_follow_up(
     lead_id: int, *, by: Actor, subject: str, body: str, purpose: str = Purpose.OTHER
@@ -121,12 +127,15 @@ def write_follow_up(
     Raises Lead.DoesNotExist, PermissionRefused, InvalidValue. Publishes FollowUpChanged.
     """
     lead = lead_for_change(lead_id, by=by, verb=Verb.SEND)
+    body, closing = clean_body(body), closing_of(by.user)
+    if body.strip() == closing:
+        raise InvalidValue(_("Write something above your signature."), field="body")
     follow_up = FollowUp(
         lead=lead,
         purpose=purpose,
         to_address=address_of(lead),
         subject=clean_subject(subject),
-        body=with_closing(clean_body(body), closing_of(by.user)),
+        body=with_closing(body, closing),
         state=FollowUpState.EDITED,
         created_by=by.user,
         context_event=lead.timeline.order_by("-id").first(),

@@ -75,6 +75,7 @@ class DraftCard:
     message_state: str = ""
     message_error: str = ""
     sent_at: str = ""
+    next_try: str = ""  # the mail server was not ready for it
     original: str = ""
     error: str = ""
     error_field: str = ""
@@ -92,6 +93,11 @@ class DraftCard:
     @property
     def is_open(self) -> bool:
         return self.state in {FollowUpState.GENERATED, FollowUpState.EDITED, FollowUpState.APPROVED}
+
+    @property
+    def may_edit(self) -> bool:
+        """Also while it waits for the mail server to be ready: editing takes it back."""
+        return self.can_send and (self.is_open or bool(self.next_try))
 
 
 def draft_card(lead: Lead, user: User) -> DraftCard:
@@ -143,6 +149,8 @@ def fill(card: DraftCard, follow_up: FollowUp) -> None:
     if message is not None:
         card.message_state, card.message_error = message.state, message.error
         card.sent_at = words.ago(message.sent_at, now) if message.state == MessageState.SENT else ""
+        if message.state == MessageState.QUEUED and message.error:
+            card.next_try = words.day_and_time(message.send_at, now)
 
 
 def sources_of(follow_up: FollowUp) -> list[tuple[str, str]]:

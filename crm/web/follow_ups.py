@@ -10,12 +10,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from crm.actions.follow_ups import (
     approve_follow_up,
+    blank_message,
     edit_follow_up,
     reject_follow_up,
     write_follow_up,
 )
+from crm.actions.messages import resolve_uncertain
 from crm.errors import CRMError
-from crm.models import FollowUp, Lead
+from crm.models import FollowUp, Lead, Message
 from crm.web.base import back, by, changed, piece, say, say_no, screen
 from crm.web.draft_card import DraftCard, draft_card, fill
 
@@ -64,6 +66,7 @@ def lead_write(request: HttpRequest, public_id: UUID) -> HttpResponse:
     card = DraftCard(card.lead_id, card.lead_name, "none", card.can_send, card.can_draft, is_editing=True)
     point = lead.contact_points.filter(kind="email", is_primary=True).first()
     card.to_address = point.raw if point else ""
+    card.body = blank_message(by(request))
     if request.method == "GET":
         return piece(request, BOX, {"draft": card})
     try:
@@ -97,6 +100,21 @@ def follow_up_dismiss(request: HttpRequest, public_id: UUID) -> HttpResponse:
     except CRMError as refused:
         return _refused(request, follow_up, refused)
     say(request, _("Draft dismissed"), undo=getattr(dismissed, "undo_offer", None))
+    return _answer(request, follow_up.lead)
+
+
+@screen
+@require_POST
+def follow_up_settle(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """A person found out whether an uncertain message arrived."""
+    follow_up = _follow_up(request, public_id)
+    message = get_object_or_404(Message, follow_up=follow_up)
+    outcome = request.POST.get("outcome", "")
+    try:
+        resolve_uncertain(message.pk, by=by(request), outcome=outcome)
+    except CRMError as refused:
+        return _refused(request, follow_up, refused)
+    say(request, _("Marked as sent") if outcome == "sent" else _("Not sent: approve it again when ready"))
     return _answer(request, follow_up.lead)
 
 

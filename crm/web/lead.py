@@ -11,10 +11,11 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from crm import clock, ports
+from crm.actions.follow_ups import blank_message
 from crm.models import Lead, LeadStatus
 from crm.permissions import Verb, may
 from crm.web import words
-from crm.web.base import piece, read_uuid, screen
+from crm.web.base import by, piece, read_uuid, screen
 from crm.web.details import contact, details
 from crm.web.draft_card import DraftCard, draft_card
 from crm.web.score_card import score_card
@@ -59,9 +60,10 @@ def lead_page(request: HttpRequest, public_id: UUID | str, *, draft: DraftCard |
 
 def _draft(request: HttpRequest, one: Lead) -> DraftCard:
     card = draft_card(one, request.user)  # type: ignore[arg-type]
-    card.is_editing = bool(request.GET.get("edit")) and card.is_open and card.can_send
+    card.is_editing = bool(request.GET.get("edit")) and card.may_edit
     if request.GET.get("write") and card.can_send and not card.is_open:
         card = DraftCard(card.lead_id, card.lead_name, "none", True, card.can_draft, is_editing=True)
+        card.body = blank_message(by(request))
     return card
 
 

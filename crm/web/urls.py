@@ -41,6 +41,7 @@ urlpatterns = [
     path("follow-ups/<uuid:public_id>/edit/", follow_ups.follow_up_edit, name="follow_up_edit"),
     path("follow-ups/<uuid:public_id>/approve/", follow_ups.follow_up_approve, name="follow_up_approve"),
     path("follow-ups/<uuid:public_id>/dismiss/", follow_ups.follow_up_dismiss, name="follow_up_dismiss"),
+    path("follow-ups/<uuid:public_id>/settle/", follow_ups.follow_up_settle, name="follow_up_settle"),
     path("undo/<uuid:public_id>/", lead_changes.undo_view, name="undo"),
     path("search/", search.search, name="search"),
     path("imports/", imports.import_list, name="import_list"),
