@@ -153,8 +153,7 @@ def test_a_revoked_expired_or_orphaned_token_opens_nothing(admin: User):
 def test_the_database_holds_nothing_that_opens_the_door(admin: User):
     token, text = create_token(admin, name="T", scopes=["read"])
     stored = " ".join(str(value) for value in ApiToken.objects.values_list().get(pk=token.pk))
-    assert text.rsplit("_", 1)[1] not in stored
-    assert text.split("_")[2] not in stored
+    assert text.split("_", 2)[2] not in stored  # the secret itself may hold "_"
 
 
 def test_a_read_token_cannot_write(admin: User, token_caller: Callable[..., Caller]):
