@@ -291,8 +291,9 @@ def _learn(lead: Lead, fields: LeadFields, identity: Identity) -> None:
 
 def _remember(lead: Lead, identity: Identity, *, raw_email: str, raw_phone: str) -> None:
     """Store the ways to reach and to recognise a lead; what is known already stays."""
-    have = set(lead.contact_points.values_list("kind", "norm"))
-    primary = set(lead.contact_points.filter(is_primary=True).values_list("kind", flat=True))
+    known = list(lead.contact_points.values_list("kind", "norm", "is_primary"))
+    have = {(kind, norm) for kind, norm, _primary in known}
+    primary = {kind for kind, _norm, is_primary in known if is_primary}
     points = [
         ContactPoint(lead=lead, kind=kind, raw=raw, norm=norm, is_primary=kind not in primary)
         for kind, raw, norm in (
