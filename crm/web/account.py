@@ -53,7 +53,9 @@ class ProfileForm(forms.ModelForm):
 @require_http_methods(["GET", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
     """The person's own page."""
-    form = ProfileForm(request.POST or None, instance=User.objects.get(pk=request.user.pk))
+    form = ProfileForm(
+        request.POST if request.method == "POST" else None, instance=User.objects.get(pk=request.user.pk)
+    )
     if request.method == "POST" and form.is_valid():
         update_own_profile(by=by(request), **form.cleaned_data)
         say(request, _("Profile saved"))

@@ -154,7 +154,7 @@ class LeadForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 def lead_new(request: HttpRequest) -> HttpResponse:
     """A lead by hand: somebody called, or came to the stand."""
-    form = LeadForm(request.POST or None)
+    form = LeadForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         values = {name: value for name, value in form.cleaned_data.items() if value}
         if "est_value" in values:

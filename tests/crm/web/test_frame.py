@@ -8,16 +8,11 @@ from django.conf import settings
 from django.test import Client
 
 from crm.models import Role, Theme
+from tests.crm.web.pages import signed_in
 from tests.factories import PASSWORD, make_admin, make_lead, make_team, make_user
 
 pytestmark = pytest.mark.django_db
 PAGES = ("/", "/leads/", "/leads/new/", "/imports/", "/me/")
-
-
-def signed_in(user) -> Client:
-    client = Client()
-    client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[0])
-    return client
 
 
 @pytest.mark.parametrize("path", PAGES)

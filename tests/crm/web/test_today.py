@@ -1,0 +1,164 @@
+"""Today shows whom to answer next, and costs the same whatever the size of the tables."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from crm.models import LeadStatus, NextActionKind, Role
+from crm.web.agenda import MINE, TEAM, agenda, count_today
+from tests.crm.web.pages import HTMX, signed_in
+from tests.factories import make_admin, make_follow_up, make_lead, make_team, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def names(rows) -> list[str]:
+    return [row.name for row in rows]
+
+
+def due(at: datetime, **fields):
+    fields.setdefault("status", LeadStatus.WORKING)
+    return make_lead(next_action_at=at, next_action_kind=NextActionKind.CALL, **fields)
+
+
+def test_leads_stand_in_three_groups_by_when_they_are_due(noon):
+    me = make_user()
+    due(noon - timedelta(days=2), name="Late", owner=me)
+    due(noon + timedelta(hours=2), name="Soon", owner=me)
+    make_lead(name="Fresh", owner=me)
+    due(noon + timedelta(days=2), name="Not yet", owner=me)
+    found = agenda(me, MINE)
+    assert (names(found.overdue), names(found.due), names(found.suggested)) == (["Late"], ["Soon"], ["Fresh"])
+
+
+def test_what_was_due_this_morning_is_still_due_today(noon):
+    me = make_user()
+    due(noon - timedelta(hours=3), name="Morning", owner=me)
+    assert names(agenda(me, MINE).due) == ["Morning"]
+
+
+def test_the_longest_overdue_comes_first_and_the_hottest_suggestion(noon):
+    me = make_user()
+    due(noon - timedelta(days=1), name="One day", owner=me)
+    due(noon - timedelta(days=5), name="Five days", owner=me)
+    make_lead(name="Warm", owner=me, score=60, score_source="rules")
+    make_lead(name="Hot", owner=me, score=90, score_source="rules")
+    make_lead(name="Unscored", owner=me)
+    found = agenda(me, MINE)
+    assert names(found.overdue) == ["Five days", "One day"]
+    assert names(found.suggested) == ["Hot", "Warm", "Unscored"]
+
+
+def test_a_draft_that_waits_suggests_its_lead_and_says_so(noon):
+    me = make_user()
+    make_follow_up(make_lead(name="Drafted", owner=me, status=LeadStatus.WORKING))
+    (row,) = agenda(me, MINE).suggested
+    assert (row.name, row.mark.text) == ("Drafted", "Draft ready")
+
+
+def test_a_sleeping_lead_is_left_alone_until_it_wakes(noon):
+    me = make_user()
+    lead = make_lead(
+        owner=me, status=LeadStatus.NURTURING, snoozed_until=noon + timedelta(hours=1),
+        next_action_at=noon + timedelta(hours=1), next_action_kind=NextActionKind.REVIEW,
+    )  # fmt: skip
+    make_follow_up(lead)
+    assert agenda(me, MINE).rows == []
+
+
+def test_a_closed_lead_is_not_suggested(noon):
+    me = make_user()
+    make_lead(owner=me, status=LeadStatus.DISQUALIFIED, disqualify_reason="spam")
+    assert agenda(me, MINE).rows == []
+
+
+def test_mine_holds_my_leads_and_the_pool_team_holds_the_teams(noon):
+    team = make_team()
+    me, colleague = make_user(Role.MANAGER, team=team), make_user(team=team)
+    make_lead(name="Mine", owner=me, team=team)
+    make_lead(name="Pool", team=team)
+    make_lead(name="Theirs", owner=colleague, team=team)
+    make_lead(name="Foreign")
+    assert sorted(names(agenda(me, MINE).suggested)) == ["Mine", "Pool"]
+    assert sorted(names(agenda(me, TEAM).suggested)) == ["Mine", "Pool", "Theirs"]
+
+
+def test_the_sidebar_counts_what_the_page_shows(noon):
+    me = make_user()
+    lead = due(noon - timedelta(days=2), owner=me)
+    make_follow_up(lead)
+    make_lead(owner=me)
+    assert count_today(me) == len(agenda(me, MINE).rows) == 2
+
+
+def test_the_reason_quotes_what_nobody_answered(noon):
+    me = make_user()
+    make_lead(owner=me, message="Can you price a pond?", last_inbound_at=noon - timedelta(days=3))
+    (row,) = agenda(me, MINE).suggested
+    assert "Can you price a pond?" in row.reason
+    assert row.reason.startswith("Nothing sent since")
+
+
+def test_the_page_shows_the_first_lead_beside_the_list(noon):
+    me = make_admin()
+    due(noon - timedelta(days=2), name="Very Late", owner=me, email="late@example.com")
+    html = signed_in(me).get("/").content.decode()
+    assert 'data-peek-of="' in html
+    assert "2 d late" in html
+
+
+def test_a_lead_in_the_address_is_the_one_shown(noon):
+    me = make_admin()
+    make_lead(name="First", owner=me, score=90, score_source="rules")
+    other = make_lead(name="Second", owner=me)
+    html = signed_in(me).get(f"/?lead={other.public_id}").content.decode()
+    assert f'data-peek-of="{other.public_id}"' in html
+
+
+@pytest.mark.parametrize("path", ["", "row/"])
+def test_a_strangers_lead_does_not_exist_here(path):
+    lead = make_lead(owner=make_user())
+    assert signed_in(make_user()).get(f"/today/{lead.public_id}/{path}", **HTMX).status_code == 404
+
+
+def test_whose_leads_must_be_mine_or_team():
+    assert signed_in(make_user()).get("/?scope=all").status_code == 404
+
+
+def test_a_customers_words_are_shown_as_text(noon):
+    me = make_admin()
+    make_lead(
+        owner=me, name="<img src=x onerror=alert(1)>", company="<b>x</b>", message="<script>alert(1)</script>"
+    )
+    html = signed_in(me).get("/").content.decode()
+    assert "<img src=x" not in html
+    assert "<script>alert" not in html
+    assert "&lt;img src=x" in html
+
+
+def queries_of(client, path: str) -> int:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert client.get(path).status_code == 200
+    return len(captured)
+
+
+def test_today_costs_the_same_number_of_queries_for_2_leads_and_40(noon):
+    me = make_admin()
+    client = signed_in(me)
+
+    def add(count: int) -> None:
+        for n in range(count):
+            make_follow_up(
+                due(noon - timedelta(days=n + 1), owner=me, email=f"a{n}@example.com", message="Hello")
+            )
+
+    add(2)
+    queries_of(client, "/")  # the first page of a process reads what it keeps
+    few = queries_of(client, "/")
+    add(38)
+    assert queries_of(client, "/") == few
+    assert few <= 16
