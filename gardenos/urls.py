@@ -14,5 +14,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("ai_agents.api.urls")),
     path("api/v1/", include("crm.api.urls")),
+    path("", include("ai_agents.web.urls")),
     path("", include("crm.web.urls")),
 ]

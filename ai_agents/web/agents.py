@@ -15,7 +15,8 @@ from crm import clock, ports
 from crm.errors import CRMError
 from crm.models import FollowUp, Lead
 from crm.permissions import Verb, may
-from crm.web import base, words
+from crm.web import base
+from crm.web.base import words
 
 NAMES = {"lead_analysis": "LeadAnalysisAgent", "follow_up": "FollowUpAgent"}
 FAILURES = 12
