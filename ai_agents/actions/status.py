@@ -37,7 +37,7 @@ FROM (SELECT 1) AS one LEFT JOIN ai_agents_budget AS budget
 def price_of_analysis(n: int) -> Decimal:
     """Expected USD for `n` analyses; 0 when AI is off or its answers are scripted."""
     provider = current_provider()
-    if not provider.is_on:
+    if not provider.is_on or provider.is_sample:
         return Decimal(0)
     price = price_of(provider.name, provider.models[0], clock.now().date())
     return (n * _analysis(price)).quantize(Decimal("0.01"), rounding="ROUND_UP")

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from ai_agents.actions.pools import PoolNow, pause_agents, pools_now, resume_agents, scale_agents
 from ai_agents.actions.requests import request_analysis, request_draft
 from ai_agents.models import AgentPool, AgentTask, TaskState
-from crm import clock, ports
+from crm import clock
 from crm.errors import CRMError
 from crm.models import FollowUp, Lead
 from crm.permissions import Verb, may
@@ -70,8 +70,8 @@ def _context(request: HttpRequest, *, error: str = "", wrong: str = "", typed: s
     return {
         "pools": [_row(now) for now in pools_now()],
         "failures": _failures(request),
-        "may_scale": may(request.user, Verb.SET_UP),  # type: ignore[arg-type]
-        "ai": ports.ai_status(),
+        "may_scale": may(base.person(request), Verb.SET_UP),
+        "ai": base.ai_of(request),
         "error": error,
         "wrong": wrong,
         "typed": typed,
@@ -121,7 +121,9 @@ def _failures(request: HttpRequest) -> list[FailureRow]:
         tasks += dead.select_related("lead").order_by("-finished_at")[:FAILURES]
     tasks = sorted(tasks, key=lambda task: task.finished_at or task.created_at, reverse=True)[:FAILURES]
     ids = [task.lead_id for task in tasks if task.lead_id]
-    visible = set(Lead.objects.visible_to(request.user).filter(pk__in=ids).values_list("pk", flat=True))  # type: ignore[arg-type]
+    visible = set(
+        Lead.objects.visible_to(base.person(request)).filter(pk__in=ids).values_list("pk", flat=True)
+    )
     now = clock.now()
     return [
         FailureRow(
@@ -164,7 +166,7 @@ def agents_switch(request: HttpRequest, kind: str) -> HttpResponse:
     error = ""
     try:
         if request.POST.get("to") == "pause":
-            pause_agents(kind, by=base.by(request), because=_("Paused by %s.") % request.user)
+            pause_agents(kind, by=base.by(request), because=_("Paused by %s.") % base.person(request))
         else:
             resume_agents(kind, by=base.by(request))
     except AgentPool.DoesNotExist:
@@ -216,7 +218,7 @@ def draft(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_POST
 def rewrite(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Ask for another draft, with an instruction."""
-    follow_ups = FollowUp.objects.visible_to(request.user).select_related("lead")  # type: ignore[arg-type]
+    follow_ups = FollowUp.objects.visible_to(base.person(request)).select_related("lead")
     old = get_object_or_404(follow_ups, public_id=public_id)
     instruction = (request.POST.get("own", "").strip() or request.POST.get("instruction", ""))[:500]
     return _ask(request, old.lead, purpose=old.purpose, instruction=instruction)
@@ -231,7 +233,7 @@ def _ask(request: HttpRequest, lead: Lead, *, purpose: str, instruction: str) ->
 
 
 def _lead(request: HttpRequest, public_id: UUID) -> Lead:
-    return get_object_or_404(Lead.objects.visible_to(request.user), public_id=public_id)  # type: ignore[arg-type]
+    return get_object_or_404(Lead.objects.visible_to(base.person(request)), public_id=public_id)
 
 
 def _back(request: HttpRequest, lead: Lead) -> HttpResponse:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.db import connection
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Left
 from django.utils import timezone
@@ -112,6 +113,21 @@ def candidate_ids(user: User, scope: str, now: datetime) -> QuerySet:
 def count_today(user: User, scope: str = MINE) -> int:
     """How many leads Today shows. One query."""
     return candidate_ids(user, scope, clock.now()).count()
+
+
+def count_for_nav(user: User, *, cap: int) -> tuple[int, int]:
+    """How many leads the person sees, up to cap + 1, and how many of them stand on Today. One query."""
+    seen, seen_values = (
+        Lead.objects.visible_to(user).order_by().values("pk")[: cap + 1].query.sql_with_params()
+    )
+    today, today_values = candidate_ids(user, MINE, clock.now()).query.sql_with_params()
+    with connection.cursor() as cursor:
+        # both texts come from Django's compiler, values apart
+        cursor.execute(
+            f"SELECT (SELECT count(*) FROM ({seen}) seen), (SELECT count(*) FROM ({today}) today)",  # noqa: S608
+            [*seen_values, *today_values],
+        )
+        return cursor.fetchone()
 
 
 def done_today(user: User) -> int:

@@ -4,7 +4,7 @@ import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -20,10 +20,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from crm import feed, ports
-from crm.models import Actor, Lead, Theme, Undo, User
+from crm.models import Actor, Theme, Undo, User
 from crm.permissions import Verb, may
 from crm.web import words
-from crm.web.agenda import count_today
+from crm.web.agenda import count_for_nav
 
 THEME_COOKIE = "theme"
 AGENTS_PAGE = "ai_agents:agents"
@@ -96,16 +96,13 @@ class Frame:
 
     @cached_property
     def ai(self) -> ports.AIStatus:
-        return ports.ai_status()
+        return ai_of(self._request)
 
     @cached_property
     def items(self) -> list[NavItem]:
         here = self._request.path
         user = self.user
-        leads = Lead.objects.visible_to(user).order_by()[: _NAV_CAP + 1].count()
-        due = getattr(self._request, "today_count", None)  # the page Today has counted already
-        if due is None:
-            due = count_today(user)
+        leads, due = count_for_nav(user, cap=_NAV_CAP)
         entries = [
             (_("Today"), "today", "crm:today", words.capped(due, 99) if due else "", True),
             (_("Leads"), "people", "crm:lead_list", words.capped(leads, _NAV_CAP) if leads else "", False),
@@ -152,6 +149,14 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     return {"outside_theme": theme if theme in {Theme.LIGHT, Theme.DARK} else ""}
 
 
+def ai_of(request: HttpRequest) -> ports.AIStatus:
+    """What the agents do now, asked once a request."""
+    found = getattr(request, "ai", None)
+    if found is None:
+        found = request.ai = ports.ai_status()  # type: ignore[attr-defined]
+    return found
+
+
 def screen(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """A page or a piece of one for signed-in people.
 
@@ -171,9 +176,14 @@ def screen(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     return with_cursor
 
 
+def person(request: HttpRequest) -> User:
+    """Who is signed in; every view behind `screen` has somebody."""
+    return cast(User, request.user)
+
+
 def by(request: HttpRequest) -> Actor:
     """The signed-in person as the actor of an action."""
-    return Actor.of(request.user)  # type: ignore[arg-type]
+    return Actor.of(person(request))
 
 
 def say(request: HttpRequest, text: str, *, undo: Undo | None = None) -> None:

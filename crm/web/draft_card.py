@@ -100,15 +100,14 @@ class DraftCard:
         return self.can_send and (self.is_open or bool(self.next_try))
 
 
-def draft_card(lead: Lead, user: User) -> DraftCard:
+def draft_card(lead: Lead, user: User, *, ai: ports.AIStatus) -> DraftCard:
     """The newest follow-up of the lead that still says something, and whether one is being written."""
-    status = ports.ai_status()
     card = DraftCard(
         lead_id=str(lead.public_id),
         lead_name=lead.name,
         state="none",
         can_send=may(user, Verb.SEND, lead),
-        can_draft=status.is_on and lead.is_open,
+        can_draft=ai.is_on and lead.is_open,
     )
     if ports.pending([lead.pk]).get(lead.pk) == "drafting":
         card.state = "writing"

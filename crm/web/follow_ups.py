@@ -18,7 +18,7 @@ from crm.actions.follow_ups import (
 from crm.actions.messages import resolve_uncertain
 from crm.errors import CRMError
 from crm.models import FollowUp, Lead, Message
-from crm.web.base import back, by, changed, piece, say, say_no, screen
+from crm.web.base import ai_of, back, by, changed, person, piece, say, say_no, screen
 from crm.web.draft_card import DraftCard, draft_card, fill
 
 BOX = "crm/partials/draft.html"
@@ -29,7 +29,7 @@ BOX = "crm/partials/draft.html"
 def lead_draft(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """The box of a lead, as it is now."""
     lead = _lead(request, public_id)
-    return piece(request, BOX, {"draft": draft_card(lead, request.user)})  # type: ignore[arg-type]
+    return piece(request, BOX, {"draft": draft_card(lead, person(request), ai=ai_of(request))})
 
 
 @screen
@@ -62,7 +62,7 @@ def follow_up_edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def lead_write(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """A message by a person, from nothing."""
     lead = _lead(request, public_id)
-    card = draft_card(lead, request.user)  # type: ignore[arg-type]
+    card = draft_card(lead, person(request), ai=ai_of(request))
     card = DraftCard(card.lead_id, card.lead_name, "none", card.can_send, card.can_draft, is_editing=True)
     point = lead.contact_points.filter(kind="email", is_primary=True).first()
     card.to_address = point.raw if point else ""
@@ -129,12 +129,12 @@ def _approve(request: HttpRequest, follow_up: FollowUp, version: int | None) -> 
 
 
 def _lead(request: HttpRequest, public_id: UUID) -> Lead:
-    leads = Lead.objects.visible_to(request.user)  # type: ignore[arg-type]
+    leads = Lead.objects.visible_to(person(request))
     return get_object_or_404(leads.select_related("owner"), public_id=public_id)
 
 
 def _follow_up(request: HttpRequest, public_id: UUID) -> FollowUp:
-    follow_ups = FollowUp.objects.visible_to(request.user)  # type: ignore[arg-type]
+    follow_ups = FollowUp.objects.visible_to(person(request))
     return get_object_or_404(
         follow_ups.select_related("lead__owner", "message", "created_by"), public_id=public_id
     )
@@ -152,7 +152,7 @@ def _body(request: HttpRequest) -> str:
 
 
 def _card(request: HttpRequest, follow_up: FollowUp) -> DraftCard:
-    card = draft_card(follow_up.lead, request.user)  # type: ignore[arg-type]
+    card = draft_card(follow_up.lead, person(request), ai=ai_of(request))
     fill(card, follow_up)
     return card
 
@@ -160,7 +160,7 @@ def _card(request: HttpRequest, follow_up: FollowUp) -> DraftCard:
 def _answer(request: HttpRequest, lead: Lead) -> HttpResponse:
     if not request.htmx:  # type: ignore[attr-defined]
         return back(request, f"/leads/{lead.public_id}/")
-    card = draft_card(lead, request.user)  # type: ignore[arg-type]
+    card = draft_card(lead, person(request), ai=ai_of(request))
     return changed(piece(request, BOX, {"draft": card}))
 
 
@@ -169,7 +169,7 @@ def _refused(request: HttpRequest, follow_up: FollowUp, refused: CRMError) -> Ht
     if not request.htmx:  # type: ignore[attr-defined]
         say_no(request, refused)
         return redirect("crm:lead", public_id=follow_up.lead.public_id)
-    card = draft_card(follow_up.lead, request.user)  # type: ignore[arg-type]
+    card = draft_card(follow_up.lead, person(request), ai=ai_of(request))
     card.error = str(refused)
     return piece(request, BOX, {"draft": card})
 

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 from crm import clock
 from crm.models import ImportJob, ImportState
 from crm.web import words
-from crm.web.base import screen
+from crm.web.base import person, screen
 
 NEWEST = 30
 
@@ -34,7 +34,7 @@ class ImportLine:
 def import_list(request: HttpRequest) -> HttpResponse:
     """The person's imports, newest first."""
     now = clock.now()
-    jobs = ImportJob.objects.visible_to(request.user).order_by("-created_at")[:NEWEST]  # type: ignore[arg-type]
+    jobs = ImportJob.objects.visible_to(person(request)).order_by("-created_at")[:NEWEST]
     lines = [
         ImportLine(
             public_id=str(job.public_id),

@@ -10,12 +10,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
-from crm import clock, ports
+from crm import clock
 from crm.actions.follow_ups import blank_message
 from crm.models import Lead, LeadStatus
 from crm.permissions import Verb, may
 from crm.web import words
-from crm.web.base import by, piece, read_uuid, screen
+from crm.web.base import ai_of, by, person, piece, read_uuid, screen
 from crm.web.details import contact, details
 from crm.web.draft_card import DraftCard, draft_card
 from crm.web.score_card import score_card
@@ -35,7 +35,7 @@ class Step:
 
 def visible_lead(request: HttpRequest, public_id: UUID | str) -> Lead:
     """The lead, or 404: what a person may not see does not exist."""
-    leads = Lead.objects.visible_to(request.user).select_related("owner", "source", "team")  # type: ignore[arg-type]
+    leads = Lead.objects.visible_to(person(request)).select_related("owner", "source", "team")
     return get_object_or_404(leads, public_id=public_id)
 
 
@@ -59,7 +59,7 @@ def lead_page(request: HttpRequest, public_id: UUID | str, *, draft: DraftCard |
 
 
 def _draft(request: HttpRequest, one: Lead) -> DraftCard:
-    card = draft_card(one, request.user)  # type: ignore[arg-type]
+    card = draft_card(one, person(request), ai=ai_of(request))
     card.is_editing = bool(request.GET.get("edit")) and card.may_edit
     if request.GET.get("write") and card.can_send and not card.is_open:
         card = DraftCard(card.lead_id, card.lead_name, "none", True, card.can_draft, is_editing=True)
@@ -68,13 +68,13 @@ def _draft(request: HttpRequest, one: Lead) -> DraftCard:
 
 
 def head_context(request: HttpRequest, one: Lead) -> dict[str, Any]:
-    may_edit = may(request.user, Verb.EDIT, one)  # type: ignore[arg-type]
+    may_edit = may(person(request), Verb.EDIT, one)
     return {
         "lead": one,
         "steps": steps(one),
         "may_edit": may_edit,
-        "may_reassign": may(request.user, Verb.REASSIGN, one),
-    }  # type: ignore[arg-type]
+        "may_reassign": may(person(request), Verb.REASSIGN, one),
+    }
 
 
 def story_context(request: HttpRequest, one: Lead) -> dict[str, Any]:
@@ -85,8 +85,8 @@ def story_context(request: HttpRequest, one: Lead) -> dict[str, Any]:
         "only": only,
         "tabs": tabs(one, only),
         "story": story(one, only=only),
-        "may_edit": may(request.user, Verb.EDIT, one),
-    }  # type: ignore[arg-type]
+        "may_edit": may(person(request), Verb.EDIT, one),
+    }
 
 
 def side_context(request: HttpRequest, one: Lead) -> dict[str, Any]:
@@ -95,8 +95,8 @@ def side_context(request: HttpRequest, one: Lead) -> dict[str, Any]:
         "details": details(one),
         "contact": contact(one),
         "editing": request.GET.get("field", ""),
-        "may_edit": may(request.user, Verb.EDIT, one),  # type: ignore[arg-type]
-        "ai_is_on": ports.ai_status().is_on,
+        "may_edit": may(person(request), Verb.EDIT, one),
+        "ai_is_on": ai_of(request).is_on,
     }
 
 
@@ -177,9 +177,9 @@ def lead_score(request: HttpRequest, public_id: UUID) -> HttpResponse:
     context = {
         "lead": one,
         "card": score_card(one),
-        "ai_is_on": ports.ai_status().is_on,
-        "may_edit": may(request.user, Verb.EDIT, one),
-    }  # type: ignore[arg-type]
+        "ai_is_on": ai_of(request).is_on,
+        "may_edit": may(person(request), Verb.EDIT, one),
+    }
     return piece(request, "crm/partials/score_section.html", context)
 
 

@@ -26,7 +26,7 @@ from crm.actions.leads import (
 )
 from crm.errors import CRMError, InvalidValue, VersionConflict
 from crm.models import CustomField, FieldType, Lead, Role, Undo, User
-from crm.web.base import back, by, changed, piece, read_uuid, say, say_no, screen, toasts
+from crm.web.base import back, by, changed, person, piece, read_uuid, say, say_no, screen, toasts
 from crm.web.details import CUSTOM, DetailField, find, local_input
 from crm.web.lead import lead_page, visible_lead
 
@@ -40,7 +40,7 @@ def lead_field(request: HttpRequest, public_id: UUID, name: str) -> HttpResponse
     if line is None:
         raise Http404
     if line.kind == "owner":
-        line.options = owners(request.user, one)  # type: ignore[arg-type]
+        line.options = owners(person(request), one)
     if request.method == "GET":
         template = "field_shown" if request.GET.get("cancel") else "field_edit"
         return _field(request, one, line, template)
@@ -63,7 +63,7 @@ def lead_field(request: HttpRequest, public_id: UUID, name: str) -> HttpResponse
 
 def visible_lead_or_gone(request: HttpRequest, public_id: UUID) -> Lead | None:
     """The lead after a change; None when the person gave it away and no longer sees it."""
-    leads = Lead.objects.visible_to(request.user).select_related("owner", "source", "team")  # type: ignore[arg-type]
+    leads = Lead.objects.visible_to(person(request)).select_related("owner", "source", "team")
     return leads.filter(public_id=public_id).first()
 
 
@@ -267,7 +267,7 @@ def lead_assign(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Give the lead to somebody."""
     one = visible_lead(request, public_id)
     context: dict[str, Any] = {
-        "owners": owners(request.user, one),  # type: ignore[arg-type]
+        "owners": owners(person(request), one),
         "current": str(one.owner.public_id) if one.owner else "",
     }
     if request.method == "GET":

@@ -16,7 +16,7 @@ from crm.errors import CRMError
 from crm.models import Channel, Lead, LeadSource, LeadStatus, NextActionKind, User
 from crm.permissions import Verb, may
 from crm.web import words
-from crm.web.base import by, piece, say, screen
+from crm.web.base import by, person, piece, say, screen
 from crm.web.lead_filters import COUNT_CAP, DAYS, SCORES, SORTS, LeadFilters, page_of
 
 _COLUMNS = (
@@ -48,7 +48,7 @@ class ListRow:
 @require_GET
 def lead_list(request: HttpRequest) -> HttpResponse:
     """The list; for htmx only the part that changes with a filter."""
-    user: User = request.user  # type: ignore[assignment]
+    user: User = person(request)  # type: ignore[assignment]
     filters, now = LeadFilters.read(request.GET), clock.now()
     visible = filters.narrow(Lead.objects.visible_to(user), user=user, now=now)
     page = page_of(visible.select_related("owner", "source").only(*_COLUMNS), filters)
@@ -69,8 +69,18 @@ def lead_list(request: HttpRequest) -> HttpResponse:
     }
     if request.htmx and not request.htmx.boosted:  # type: ignore[attr-defined]
         return piece(request, "crm/partials/lead_table.html", context)
-    context["choices"] = _choices(filters)
     return render(request, "crm/lead_list.html", context)
+
+
+@screen
+@require_GET
+def lead_filter_form(request: HttpRequest) -> HttpResponse:
+    """The filters to choose from: in the menu for htmx, as a page of its own without."""
+    filters = LeadFilters.read(request.GET)
+    context = {"filters": filters, "choices": _choices(filters)}
+    if request.htmx:  # type: ignore[attr-defined]
+        return piece(request, "crm/partials/filter_form.html", context)
+    return render(request, "crm/lead_filter.html", context)
 
 
 def _row(lead: Lead, now: Any) -> ListRow:

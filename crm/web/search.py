@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET
 from crm.actions.identity import fold
 from crm.models import Lead
 from crm.permissions import Verb, may
-from crm.web.base import AGENTS_PAGE, address, piece, screen
+from crm.web.base import AGENTS_PAGE, address, person, piece, screen
 
 _MOST = 6
 
@@ -21,7 +21,7 @@ def search(request: HttpRequest) -> HttpResponse:
     words = fold(text).split()[:5]
     leads: list[Lead] = []
     if words:
-        found = Lead.objects.visible_to(request.user)  # type: ignore[arg-type]
+        found = Lead.objects.visible_to(person(request))
         for word in words:
             found = found.filter(search_text__contains=word)
         leads = list(found.hottest_first().only("public_id", "name", "company", "status", "score")[:_MOST])
@@ -31,9 +31,9 @@ def search(request: HttpRequest) -> HttpResponse:
         (_("Agents"), "bot", address(AGENTS_PAGE), "G A"),
         (_("Your profile"), "gear", reverse("crm:profile"), ""),
     ]
-    if may(request.user, Verb.CREATE):  # type: ignore[arg-type]
+    if may(person(request), Verb.CREATE):
         commands.insert(2, (_("New lead"), "plus", reverse("crm:lead_new"), "C"))
-    if may(request.user, Verb.IMPORT):  # type: ignore[arg-type]
+    if may(person(request), Verb.IMPORT):
         commands.insert(2, (_("Import leads"), "upload", reverse("crm:import_list"), "G I"))
     shown = [
         {"label": label, "icon": icon, "url": url, "keys": keys.split()}

@@ -7,9 +7,9 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from crm import clock
-from crm.models import Lead, User
+from crm.models import Lead
 from crm.web.agenda import MINE, TEAM, agenda, agenda_row, done_today
-from crm.web.base import piece, read_uuid, screen
+from crm.web.base import ai_of, person, piece, read_uuid, screen
 from crm.web.draft_card import draft_card
 from crm.web.score_card import score_card
 from crm.web.timeline import story, tabs
@@ -23,8 +23,8 @@ def today(request: HttpRequest) -> HttpResponse:
     chosen = read_uuid(request.GET.get("lead", "")) or _first(context)
     lead = _visible(request).filter(public_id=chosen).first() if chosen else None
     context["selected"] = str(lead.public_id) if lead else ""
-    context["peek"] = peek_of(lead, request.user) if lead else None  # type: ignore[arg-type]
-    context["done"] = done_today(request.user)  # type: ignore[arg-type]
+    context["peek"] = peek_of(request, lead) if lead else None
+    context["done"] = done_today(person(request))
     context["now"] = clock.now()
     return render(request, "crm/today.html", context)
 
@@ -51,11 +51,11 @@ def today_row(request: HttpRequest, public_id: str) -> HttpResponse:
 def today_peek(request: HttpRequest, public_id: str) -> HttpResponse:
     """The preview beside the list."""
     lead = get_object_or_404(_visible(request), public_id=public_id)
-    return piece(request, "crm/partials/peek.html", {"peek": peek_of(lead, request.user)})  # type: ignore[arg-type]
+    return piece(request, "crm/partials/peek.html", {"peek": peek_of(request, lead)})
 
 
 def _visible(request: HttpRequest) -> Any:
-    return Lead.objects.visible_to(request.user).select_related("owner", "source")  # type: ignore[arg-type]
+    return Lead.objects.visible_to(person(request)).select_related("owner", "source")
 
 
 def scope_of(request: HttpRequest) -> str:
@@ -68,9 +68,7 @@ def scope_of(request: HttpRequest) -> str:
 
 def _list_context(request: HttpRequest) -> dict[str, Any]:
     scope = scope_of(request)
-    found = agenda(request.user, scope)  # type: ignore[arg-type]
-    if scope == MINE:
-        request.today_count = len(found.rows)  # type: ignore[attr-defined]
+    found = agenda(person(request), scope)
     return {"agenda": found, "scope": scope, "selected": request.GET.get("lead", "")}
 
 
@@ -79,12 +77,12 @@ def _first(context: dict[str, Any]) -> str:
     return rows[0].public_id if rows else ""
 
 
-def peek_of(lead: Lead, user: User) -> dict[str, Any]:
+def peek_of(request: HttpRequest, lead: Lead) -> dict[str, Any]:
     """What the preview shows of one lead."""
     return {
         "lead": lead,
         "score_card": score_card(lead),
-        "draft": draft_card(lead, user),
+        "draft": draft_card(lead, person(request), ai=ai_of(request)),
         "recent": story(lead, size=3).entries,
         "events": tabs(lead, "all")[0].count,
         "phone": lead.contact_points.filter(kind="phone").order_by("-is_primary").first(),

@@ -22,6 +22,7 @@ urlpatterns = [
     path("today/<uuid:public_id>/", today.today_peek, name="today_peek"),
     path("today/<uuid:public_id>/row/", today.today_row, name="today_row"),
     path("leads/", leads.lead_list, name="lead_list"),
+    path("leads/filters/", leads.lead_filter_form, name="lead_filter_form"),
     path("leads/new/", leads.lead_new, name="lead_new"),
     path("leads/<uuid:public_id>/", lead.lead, name="lead"),
     path("leads/<uuid:public_id>/head/", lead.lead_head, name="lead_head"),
