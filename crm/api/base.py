@@ -36,7 +36,9 @@ __all__ = [
     "TextField",
     "TimeField",
     "UndoSerializer",
+    "WholeNumberField",
     "actor_of",
+    "checked_body",
     "current_request_id",
     "etag_of",
     "if_match",
@@ -161,10 +163,14 @@ class ApiViewSet(ApiViewMixin, viewsets.GenericViewSet):
         return pk
 
     def checked(self, serializer_class: type["StrictSerializer"]) -> dict[str, Any]:
-        """The body's values. Raises ValidationError (400) naming every field that is wrong."""
-        body = serializer_class(data=self.request.data, context={"request": self.request})
-        body.is_valid(raise_exception=True)
-        return dict(body.validated_data)
+        return checked_body(self.request, serializer_class)
+
+
+def checked_body(request: Request, serializer_class: type["StrictSerializer"]) -> dict[str, Any]:
+    """The body's values. Raises ValidationError (400) naming every field that is wrong."""
+    body = serializer_class(data=request.data, context={"request": request})
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
 
 
 if_match = OpenApiParameter(
@@ -216,3 +222,12 @@ class TimeField(serializers.DateTimeField):
         if moment is None:
             self.fail("invalid", format="2026-03-01T09:00:00Z")
         return moment
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A number without a point, as a JSON number: DRF's own also takes texts and truth values."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return data

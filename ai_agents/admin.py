@@ -1,0 +1,84 @@
+"""The agents' pages of the admin: pools are set by their actions, everything else is only read."""
+
+from typing import Any
+
+from django.contrib import admin
+
+from ai_agents.actions.pools import pause_agents, resume_agents, scale_agents
+from ai_agents.models import AgentCall, AgentPool, AgentTask, Budget, ModelPrice
+from crm.actions.base import check_version
+from crm.admin.base import RecordAdmin
+from crm.models import Actor
+from crm.permissions import Verb
+
+
+@admin.register(AgentPool)
+class AgentPoolAdmin(RecordAdmin):
+    """How many agents of a kind may work at a time."""
+
+    see_verb = change_verb = Verb.SET_UP
+    list_display = ("kind", "target", "max_concurrency", "paused", "paused_because")
+    ordering = ("kind",)
+    fields = (
+        "kind",
+        "target",
+        "paused",
+        "paused_because",
+        "provider",
+        "model",
+        "min_concurrency",
+        "max_concurrency",
+        "draft_from",
+    )
+    readonly_fields = ("kind", *fields[3:])
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> AgentPool:
+        assert record_id is not None  # pools are made by the agents themselves
+        pool = AgentPool.objects.select_for_update().get(pk=record_id)
+        check_version(pool, changes["version"])
+        if "target" in changes:
+            pool = scale_agents(pool.kind, target=changes["target"], by=actor)
+        if "paused" in changes:
+            switch = pause_agents if changes["paused"] else resume_agents
+            pool = switch(pool.kind, by=actor)
+        return pool
+
+
+class HistoryAdmin(RecordAdmin):
+    """What the engine did. Inputs and outputs hold people's data, so only who sets up may read them."""
+
+    see_verb = Verb.SET_UP
+
+
+@admin.register(AgentTask)
+class AgentTaskAdmin(HistoryAdmin):
+    """The queue."""
+
+    list_display = ("kind", "lead", "state", "priority", "attempts", "error", "run_after")
+    list_select_related = ("lead",)
+    list_filter = ("state",)
+
+
+@admin.register(AgentCall)
+class AgentCallAdmin(HistoryAdmin):
+    """Every question to a model, and what it cost."""
+
+    list_display = ("created_at", "task", "attempt", "model", "status", "cost_usd", "ms")
+    list_select_related = ("task",)
+    list_filter = ("status",)
+
+
+@admin.register(Budget)
+class BudgetAdmin(HistoryAdmin):
+    """Money, by day and scope."""
+
+    list_display = ("day", "scope", "cap", "reserved", "spent")
+    ordering = ("-day", "scope")
+
+
+@admin.register(ModelPrice)
+class ModelPriceAdmin(HistoryAdmin):
+    """What models cost."""
+
+    list_display = ("provider", "model", "valid_from", "usd_in", "usd_cached", "usd_out", "note")
+    ordering = ("provider", "model", "-valid_from")

@@ -1,0 +1,129 @@
+"""The agents' addresses: pools and their scale, and asking about one record."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ai_agents.models import AgentPool, AgentTask, TaskState
+from crm.models import Role, User
+from tests.crm.api.conftest import Caller, assert_problem, fields
+from tests.factories import make_follow_up, make_lead, make_team, make_user
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/agents/"
+
+
+@pytest.fixture
+def ai_on(settings: Any) -> None:
+    settings.AI_PROVIDER = "scripted"
+    settings.SCRIPTED_LLM_URL = "http://127.0.0.1:9/v1"  # nothing is called in these tests
+
+
+def pool(response: Any) -> dict[str, Any]:
+    assert response.status_code == 200, response.content
+    return response.json()
+
+
+def test_everybody_who_signs_in_sees_the_pools_and_their_work(token_caller: Callable[..., Caller]):
+    AgentTask.objects.create(kind="lead_analysis", dedup_key="a")
+    AgentTask.objects.create(kind="lead_analysis", dedup_key="b", state=TaskState.DEAD)
+    reader = token_caller(make_user(Role.READ_ONLY), ["read"])
+    body = pool(reader.get(URL))
+    assert (body["next"], body["previous"]) == (None, None)
+    shown = {found["kind"]: found for found in body["results"]}
+    assert (shown["lead_analysis"]["target"], shown["follow_up"]["target"]) == (3, 2)
+    assert (shown["lead_analysis"]["queued"], shown["lead_analysis"]["in_flight"]) == (1, 0)
+    assert shown["follow_up"]["cost_today_usd"] == "0"
+
+
+def test_an_admin_scales_pauses_and_resumes(api: Caller):
+    assert pool(api.send("POST", f"{URL}lead_analysis/scale/", {"target": 64}))["target"] == 64
+    paused = pool(api.send("POST", f"{URL}lead_analysis/pause/", {"because": "too dear"}))
+    assert (paused["paused"], paused["paused_because"]) == (True, "too dear")
+    assert pool(api.send("POST", f"{URL}lead_analysis/resume/"))["paused"] is False
+    stored = AgentPool.objects.get(kind="lead_analysis")
+    assert (stored.target, stored.paused) == (64, False)
+
+
+@pytest.mark.parametrize("target", ["3", 3.5, True, None, [], {}, -1, 257, 10**18])
+def test_a_target_is_a_whole_number_within_limits(api: Caller, target: Any):
+    response = api.send("POST", f"{URL}lead_analysis/scale/", {"target": target})
+    assert fields(assert_problem(response, 400, "invalid")) == ["target"]
+    assert AgentPool.objects.get(kind="lead_analysis").target == 3
+
+
+def test_a_target_beyond_the_pools_own_limit_is_out_of_bounds(api: Caller):
+    response = api.send("POST", f"{URL}lead_analysis/scale/", {"target": 65})
+    assert fields(assert_problem(response, 400, "out_of_bounds")) == ["target"]
+
+
+def test_a_pool_that_is_none_is_404(api: Caller):
+    for verb in ("scale", "pause", "resume"):
+        body = {"target": 1} if verb == "scale" else {}
+        assert_problem(api.send("POST", f"{URL}nothing/{verb}/", body), 404, "not_found")
+
+
+def test_only_who_sets_up_scales_and_a_token_needs_its_scope(
+    admin: User, token_caller: Callable[..., Caller]
+):
+    for verb in ("scale", "pause", "resume"):
+        body = {"target": 5} if verb == "scale" else {}
+        for role in (Role.MANAGER, Role.REP, Role.READ_ONLY):
+            caller = token_caller(make_user(role))
+            response = caller.send("POST", f"{URL}follow_up/{verb}/", body)
+            assert_problem(response, 403, "permission_refused")
+        writer = token_caller(admin, ["read", "write"])
+        assert_problem(writer.send("POST", f"{URL}follow_up/{verb}/", body), 403, "scope_missing")
+    assert AgentPool.objects.get(kind="follow_up").target == 2
+
+
+def test_an_analysis_is_queued_once_for_the_same_facts(api: Caller, ai_on: None):
+    lead = make_lead(message="We need a garden.")
+    first = api.send("POST", f"/api/v1/leads/{lead.public_id}/analyse/", {"priority": 3})
+    assert first.status_code == 202, first.content
+    again = api.send("POST", f"/api/v1/leads/{lead.public_id}/analyse/", {"priority": 3})
+    assert first.json()["task"]["id"] == again.json()["task"]["id"]
+    task = AgentTask.objects.get(kind="lead_analysis")
+    assert (task.lead, task.priority, str(task.public_id)) == (lead, 3, first.json()["task"]["id"])
+
+
+def test_a_rewrite_is_queued_with_what_should_be_different(api: Caller, ai_on: None):
+    follow_up = make_follow_up(make_lead(email="a@example.com", message="Hello"))
+    url = f"/api/v1/follow-ups/{follow_up.public_id}/rewrite/"
+    response = api.send("POST", url, {"instruction": "Shorter, please."})
+    assert response.status_code == 202, response.content
+    task = AgentTask.objects.get(kind="follow_up")
+    assert task.params["instruction"] == "Shorter, please."
+    assert fields(assert_problem(api.send("POST", url, {"instruction": "x" * 501}), 400, "invalid")) == [
+        "instruction"
+    ]
+
+
+def test_with_ai_switched_off_the_answer_says_so(api: Caller):
+    lead = make_lead()
+    response = api.send("POST", f"/api/v1/leads/{lead.public_id}/analyse/")
+    assert_problem(response, 409, "ai_unavailable")
+    assert AgentTask.objects.count() == 0
+
+
+def test_nobody_asks_about_a_lead_they_may_not_see_or_change(
+    token_caller: Callable[..., Caller], ai_on: None
+):
+    team = make_team()
+    rep = token_caller(make_user(team=team))
+    foreign, pooled = make_lead(owner=make_user()), make_lead(team=team)
+    for lead, status in ((foreign, 404), (pooled, 403)):
+        follow_up = make_follow_up(lead)
+        for url in (
+            f"/api/v1/leads/{lead.public_id}/analyse/",
+            f"/api/v1/follow-ups/{follow_up.public_id}/rewrite/",
+        ):
+            assert rep.send("POST", url).status_code == status
+    assert AgentTask.objects.count() == 0
+
+
+def test_the_list_of_pools_costs_four_statements(api: Caller, django_assert_num_queries: Any):
+    api.get(URL)
+    with django_assert_num_queries(4):  # token, rate, pools, their numbers
+        api.get(URL)
