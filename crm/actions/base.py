@@ -94,13 +94,6 @@ def offer_undo(
     return offer
 
 
-def undo_offered(record: models.Model, *, by: Actor) -> Undo | None:
-    """The Undo row that takes back what made `record` as it is, while there is time. One query."""
-    versions = {record._meta.label_lower: {str(record.pk): record.version}}  # type: ignore[attr-defined]
-    rows = Undo.objects.filter(by=by.user, undone_at=None, expires_at__gt=clock.now())
-    return rows.filter(versions__contains=versions).order_by("-pk").first() if by.user else None
-
-
 @transaction.atomic
 def undo(public_id: UUID | str, *, by: Actor) -> Undo:
     """Take an action back.

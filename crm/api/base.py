@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from django.db import transaction
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter
@@ -186,8 +187,9 @@ class UndoSerializer(serializers.Serializer):
     expires_at = serializers.DateTimeField()
 
 
-def undo_document(undo: Undo | None) -> dict[str, Any] | None:
-    """How to take back what was just done, or None when it cannot be."""
+def undo_document(record: Model) -> dict[str, Any] | None:
+    """How to take back what an action just did to this record, or None when it cannot be."""
+    undo: Undo | None = getattr(record, "undo_offer", None)
     if undo is None:
         return None
     return {"id": undo.public_id, "label": undo.label, "expires_at": undo.expires_at}
