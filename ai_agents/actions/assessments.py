@@ -12,12 +12,12 @@ from crm.plaintext import Span
 BY = Actor.agent("LeadAnalysisAgent")
 
 
-def record_assessments(finished: Sequence[Finished]) -> None:
+def record_assessments(finished: Sequence[Finished], *, quietly: bool = False) -> None:
     """Make each assessment the current model score of its lead. Leads that are gone are left out.
 
-    At most one per lead. Publishes LeadScored.
+    At most one per lead. Publishes LeadScored, unless `quietly` (sample data: no events, no timeline).
     """
-    record_scores([_score(done) for done in finished if done.task.lead_id], by=BY)
+    record_scores([_score(done) for done in finished if done.task.lead_id], by=BY, quietly=quietly)
 
 
 def _score(done: Finished) -> NewScore:

@@ -1,0 +1,67 @@
+"""Take the sample data away, and nothing else."""
+
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+from django.db.models import ProtectedError
+
+from ai_agents.models import AgentCall, AgentTask
+from crm.models import Inquiry, Lead, LeadSource, OutboxEvent, TeamMember, User
+from gardenos.demo import COLLEAGUES, KEY, SOURCES
+
+SLICE = 100  # leads a transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """`kept` names what real data still points to, so that it had to stay."""
+
+    leads: int
+    kept: tuple[str, ...]
+
+
+def clear() -> Cleared:
+    """Delete every sample lead with all that hangs on it, then the samples' sources and colleagues."""
+    count = 0
+    while ids := _next_leads():
+        with transaction.atomic():
+            _delete(ids)
+        count += len(ids)
+    return Cleared(count, tuple(_delete_frame()))
+
+
+def _next_leads() -> list[int]:
+    samples = Inquiry.objects.filter(source__code__in=SOURCES, idempotency_key__startswith=KEY)
+    return list(samples.exclude(lead=None).order_by("lead").values_list("lead", flat=True).distinct()[:SLICE])
+
+
+def _delete(lead_ids: list[int]) -> None:
+    """These leads' rows. The story and the calls are append-only, so the transaction says that it erases."""
+    _set_maintenance("erase")
+    names = [str(name) for name in Lead.objects.filter(pk__in=lead_ids).values_list("public_id", flat=True)]
+    tasks = list(AgentTask.objects.filter(lead__in=lead_ids).values_list("pk", flat=True))
+    Inquiry.objects.filter(lead__in=lead_ids).delete()
+    Lead.objects.filter(pk__in=lead_ids).delete()
+    AgentCall.objects.filter(task__in=tasks).delete()
+    AgentTask.objects.filter(pk__in=tasks).delete()
+    OutboxEvent.objects.filter(ids__lead__in=names).delete()
+    _set_maintenance("")
+
+
+def _set_maintenance(what: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('gardenos.maintenance', %s, true)", [what])
+
+
+def _delete_frame() -> list[str]:
+    """Sources and colleagues, unless somebody uses them; returns the names of those that stay."""
+    people = User.objects.filter(email__in=[email for email, _name in COLLEAGUES], is_active=False)
+    TeamMember.objects.filter(user__in=people).delete()
+    kept = []
+    for row in (*LeadSource.objects.filter(code__in=SOURCES), *people):
+        try:
+            with transaction.atomic():
+                row.delete()
+        except ProtectedError:
+            kept.append(str(row))
+    return kept
