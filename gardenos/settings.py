@@ -7,6 +7,7 @@ from pathlib import Path
 from gardenos.databases import data_dir, database_settings, embedded_secret
 from gardenos.env import Env
 from gardenos.mail_settings import mail_settings
+from gardenos.scripted_address import scripted_address
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
@@ -240,7 +241,7 @@ AI_DAILY_BUDGET_USD = env.number("AI_DAILY_BUDGET_USD", 5, least=0, most=100_000
 OPENAI_BASE_URL = env.url("OPENAI_BASE_URL", schemes=("http", "https"))
 OPENAI_API_KEY = env.text("OPENAI_API_KEY", secret=True)
 DEEPINFRA_API_KEY = env.text("DEEPINFRA_API_KEY", secret=True)
-SCRIPTED_LLM_URL = env.url("SCRIPTED_LLM_URL", schemes=("http",))
+SCRIPTED_LLM_URL = env.url("SCRIPTED_LLM_URL", scripted_address(GARDENOS_DATA_DIR), schemes=("http",))
 if AI_PROVIDER == "deepinfra" and not DEEPINFRA_API_KEY:
     env.refuse("DEEPINFRA_API_KEY", "is required with AI_PROVIDER=deepinfra")
 if AI_PROVIDER == "openai_compatible" and not (OPENAI_BASE_URL and OPENAI_API_KEY):

@@ -34,7 +34,7 @@ def token_headers() -> dict[str, str]:
     return {"Authorization": f"Bearer {text}", "Content-Type": "application/json"}
 
 
-def _session() -> dict[str, str]:
+def session_headers() -> dict[str, str]:
     """The cookie of a signed-in browser."""
     session, admin = import_module(settings.SESSION_ENGINE).SessionStore(), _admin()
     session[SESSION_KEY] = str(admin.pk)
@@ -70,7 +70,7 @@ def list_vs_floor() -> Row:
 def list_page_vs_template() -> Row:
     """The list page in HTML, 50 rows, beside a bare template of 50 rows."""
     with _both() as (ours, limit):
-        headers = _session()
+        headers = session_headers()
         return compare(
             "list_page_vs_template",
             Side(ours, lambda: ("GET", "/leads/", None, headers)),

@@ -30,6 +30,5 @@ def top_level() -> set[str]:
     return {path.split("/")[0] for path in listed.stdout.splitlines() if (REPOSITORY / path).exists()}
 
 
-def test_the_top_level_holds_these_names_and_no_more():
-    assert top_level() <= FOLDERS | FILES | READING | TOOLS
-    assert FOLDERS - {"docs"} | FILES | TOOLS <= top_level()
+def test_the_top_level_holds_exactly_these_names():
+    assert top_level() == FOLDERS | FILES | READING | TOOLS

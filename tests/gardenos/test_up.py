@@ -94,6 +94,18 @@ class Run:
         return found
 
 
+def doctor(run: Run) -> int:
+    """The exit code of `manage.py doctor` beside it: it finds the running server, queues and model."""
+    environment = {"PATH": os.environ["PATH"], "GARDENOS_DATA_DIR": str(run.data)}
+    return subprocess.run(
+        [sys.executable, "manage.py", "doctor"],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        check=False,
+    ).returncode
+
+
 def until(question: Callable[[], bool], within_s: float, say: Callable[[], str] = lambda: "") -> None:
     give_up = time.monotonic() + within_s
     while not question():
@@ -130,6 +142,7 @@ def test_the_first_start_makes_everything_and_shows_a_password_once(up: Callable
     assert password
     assert first.get("/livez") == first.get("/readyz") == 200
     assert first.get("/metrics") == 200
+    until(lambda: doctor(first) == 0, 60, lambda: first.said)
     assert first.end(signal.SIGINT) == 0
     assert first.processes() == {}
     second = up()

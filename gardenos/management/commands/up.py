@@ -24,6 +24,7 @@ from gardenos.embedded_postgres import EmbeddedPostgres, ServerError, configured
 from gardenos.failures import database_line
 from gardenos.processes import die_with_parent
 from gardenos.running_alone import AlreadyRunning, RunLocks, free_port, is_wildcard, port_trouble
+from gardenos.scripted_address import note_scripted_address
 from gardenos.static_build import collect_static
 from gardenos.supervisor import Child, Supervisor, child_environment
 
@@ -51,6 +52,7 @@ class Command(BaseCommand):
             die_with_parent(signal.SIGTERM)
         self.supervisor = Supervisor(self.say)
         self.server: EmbeddedPostgres | None = None
+        self.has_noted_address = False
         code = 0
         try:
             self.start()
@@ -141,9 +143,10 @@ class Command(BaseCommand):
 
     def start_model(self) -> str:
         provider = current_provider()
-        if provider.is_sample and not settings.SCRIPTED_LLM_URL:
+        if provider.is_sample and not os.environ.get("SCRIPTED_LLM_URL"):
             port = free_port()
-            os.environ["SCRIPTED_LLM_URL"] = f"http://127.0.0.1:{port}/v1"
+            note_scripted_address(settings.GARDENOS_DATA_DIR, f"http://127.0.0.1:{port}/v1")
+            self.has_noted_address = True
             self.run("scripted model", "scripted_llm", "--port", str(port))
             return "sample answers (set DEEPINFRA_API_KEY for a real model)"
         return _said_by(provider)
@@ -192,6 +195,8 @@ class Command(BaseCommand):
             self.say("\nstopping ...")
         began = time.monotonic()
         self.supervisor.stop()
+        if self.has_noted_address:
+            note_scripted_address(settings.GARDENOS_DATA_DIR, "")
         if self.server:
             self.server.release(everyone=True)
         self.supervisor.sweep()
