@@ -177,7 +177,7 @@ def _queue(follow_up: FollowUp, message: Message | None, *, send_at: datetime) -
     if not message.message_id or bytes_before != (message.to_address, message.subject, message.text):
         message.message_id = new_message_id()
     message.from_address = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
-    message.headers = {"from_name": sender.name, "reply_to": sender.email}
+    message.headers = {"from_name": sender.name, "reply_to": sender.email} if sender else {}
     message.state, message.send_at, message.occurred_at = MessageState.QUEUED, send_at, clock.now()
     message.attempts, message.sending_since, message.error = 0, None, ""
     message.version += bool(message.pk)

@@ -247,7 +247,8 @@ def resign_follow_ups(lead_id: int, *, previous_owner_id: int | None) -> int:
     Whatever was approved stays as its approver saw it. Publishes FollowUpChanged.
     """
     lead = Lead.objects.select_for_update(of=("self",)).select_related("owner").get(pk=lead_id)
-    old = closing_of(User.objects.filter(pk=previous_owner_id).first())
+    previous = User.objects.get(pk=previous_owner_id) if previous_owner_id else None
+    old = closing_of(previous)
     count = 0
     for follow_up in unsent(lead):
         is_open = follow_up.state in {FollowUpState.GENERATED, FollowUpState.EDITED}

@@ -79,28 +79,34 @@ def claim_due_messages(at: datetime, *, limit: int = 1) -> list[Claim]:
     )
     claims: list[Claim] = []
     while len(claims) < limit and (message := due.first()):
-        reason = _why_not(message)
+        follow_up = _follow_up_of(message)
+        reason = _why_not(message, follow_up)
         if reason:
-            _fail(message, message.follow_up, reason)
+            _fail(message, follow_up, reason)
             continue
         message.state, message.attempts = MessageState.SENDING, message.attempts + 1
         message.sending_since = Now()
         message.save_changed("state", "attempts", "sending_since")
         publish_message(message)
-        claims.append(Claim(message.pk, message.version, _letter(message)))
+        claims.append(Claim(message.pk, message.version, _letter(message, follow_up)))
     return claims
 
 
-def _why_not(message: Message) -> str:
+def _follow_up_of(message: Message) -> FollowUp:
+    """What an outgoing message carries; it always has one (crm_message_out_has_follow_up)."""
+    assert message.follow_up is not None
+    return message.follow_up
+
+
+def _why_not(message: Message, follow_up: FollowUp) -> str:
     """The last look before sending; the database holds the same line (crm_message_is_approved)."""
-    follow_up = message.follow_up
     approved = follow_up.approved_sha256
     if approved != follow_up_hash(message.to_address, message.subject, message.text):
         return _("The text differs from what was approved.")
     return why_not_sendable(follow_up)
 
 
-def _letter(message: Message) -> Letter:
+def _letter(message: Message, follow_up: FollowUp) -> Letter:
     """The same for each try, to the byte: even the Date is that of the approval."""
     return Letter(
         message_id=message.message_id,
@@ -110,7 +116,7 @@ def _letter(message: Message) -> Letter:
         to=message.to_address,
         subject=message.subject,
         text=message.text,
-        at=message.follow_up.approved_at,
+        at=follow_up.approved_at or message.occurred_at,
     )
 
 
@@ -130,7 +136,7 @@ def finish_sending(message_id: int, *, version: int, delivery: Delivery, at: dat
         case Outcome.SENT:
             _book_sent(lead, follow_up, message, by=Actor.system(), at=at)
         case Outcome.UNKNOWN:
-            _book_uncertain(lead, message, delivery.reason)
+            _book_uncertain(message, follow_up, delivery.reason)
         case Outcome.LATER if message.attempts <= len(RETRY_AFTER):
             _book_retry(message, delivery.reason, at=at + RETRY_AFTER[message.attempts - 1])
         case _:
@@ -156,7 +162,7 @@ def find_lost_sendings(*, limit: int = 100) -> int:
     )
     count = 0
     for message in lost:
-        _book_uncertain(message.follow_up.lead, message, _("the sending process ended without an answer"))
+        _book_uncertain(message, _follow_up_of(message), _("the sending process ended without an answer"))
         count += 1
     return count
 
@@ -266,13 +272,13 @@ def _book_sent(lead: Lead, follow_up: FollowUp, message: Message, *, by: Actor, 
     events.publish(events.LeadChanged(lead.pk, fields=tuple(changed)))
 
 
-def _book_uncertain(lead: Lead, message: Message, reason: str) -> None:
+def _book_uncertain(message: Message, follow_up: FollowUp, reason: str) -> None:
     message.state, message.error = MessageState.UNCERTAIN, reason[:300]
     message.save_changed("state", "error")
     summary = _("may or may not have sent “%s”: somebody has to find out") % message.subject
-    tell(lead, "message.uncertain", summary, by=Actor.system(), reason=message.error)
+    tell(follow_up.lead, "message.uncertain", summary, by=Actor.system(), reason=message.error)
     publish_message(message)
-    publish(message.follow_up)
+    publish(follow_up)
 
 
 def _book_retry(message: Message, reason: str, *, at: datetime) -> None:

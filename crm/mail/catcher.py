@@ -107,5 +107,7 @@ def _text_of(message: EmailMessage) -> str:
     """The plain text; of a mail that has none, its source as text (never interpreted)."""
     part = message.get_body(("plain",)) or message
     payload = part.get_payload(decode=True)
-    text = payload.decode(part.get_content_charset("utf-8"), "replace") if payload else str(part)
+    if not isinstance(payload, bytes):
+        return str(part)
+    text = payload.decode(part.get_content_charset("utf-8"), "replace")
     return text.replace("\r\n", "\n")

@@ -78,10 +78,10 @@ class _Ready(DjangoMail):
         super().__init__(letter.subject, letter.text, letter.sender, [letter.to])
         self.raw = raw
 
-    def message(self) -> Any:
+    def message(self, **kwargs: Any) -> Any:
         return self
 
-    def as_bytes(self) -> bytes:
+    def as_bytes(self, **kwargs: Any) -> bytes:
         return self.raw
 
 
@@ -90,6 +90,7 @@ def _by_smtp(raw: bytes, *, sender: str, to: str) -> Delivery:
     backend = EmailBackend(fail_silently=False)
     try:
         backend.open()
+        assert backend.connection is not None
         delivery = _talk(backend.connection, raw, sender=sender, to=to)
     except smtplib.SMTPResponseException as error:  # no welcome, no TLS, no sign-in: nothing about this mail
         delivery = Delivery(Outcome.LATER, f"the mail server does not let us in (SMTP {error.smtp_code})")

@@ -8,6 +8,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -117,6 +118,10 @@ class Frame:
                 continue
             is_current = here == url if url == "/" else here.startswith(url)
             items.append(NavItem(label, icon, url, is_current, count, is_hot))
+        if user.is_staff and settings.MAIL_CATCHER:
+            url = reverse("crm:dev_mail_list")
+            is_current = here.startswith(url)
+            items.append(NavItem(_("Caught mail"), "mail", url, is_current, in_tabbar=False))
         if user.is_staff:
             items.append(NavItem(_("Set-up"), "gear", reverse("admin:index"), False, in_tabbar=False))
         return items

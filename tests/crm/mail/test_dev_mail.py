@@ -73,6 +73,13 @@ def test_it_is_for_staff(role):
     assert signed_in(make_user(role)).get("/dev/mail/").status_code == 404
 
 
+def test_staff_find_it_in_the_navigation_where_mail_is_caught(settings):
+    assert 'href="/dev/mail/"' in signed_in(make_admin()).get("/leads/").content.decode()
+    assert 'href="/dev/mail/"' not in signed_in(make_user()).get("/leads/").content.decode()
+    settings.MAIL_CATCHER = False
+    assert 'href="/dev/mail/"' not in signed_in(make_admin()).get("/leads/").content.decode()
+
+
 def test_it_asks_for_a_sign_in():
     assert Client().get("/dev/mail/").status_code == 302
 
