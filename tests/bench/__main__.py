@@ -13,10 +13,12 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gardenos.settings")
 django.setup()
 
-from tests.bench import fanout, memory, pages
+from tests.bench import agents, fanout, memory, pages
 from tests.bench.harness import HEAD, LEADS, Row, write
 
-JOBS: dict[str, Callable[[], Row]] = {job.__name__: job for job in (*pages.JOBS, *fanout.JOBS, *memory.JOBS)}
+JOBS: dict[str, Callable[[], Row]] = {
+    job.__name__: job for job in (*pages.JOBS, *agents.JOBS, *fanout.JOBS, *memory.JOBS)
+}
 
 
 def main(names: list[str]) -> int:
