@@ -1,6 +1,7 @@
 """What the tables hold, as one value: to show that a refused request changed nothing."""
 
 import re
+from functools import cache
 
 from django.db import connection
 
@@ -15,13 +16,18 @@ TRACE_TABLES = re.compile(
 TRACE_COLUMNS = {"id", "public_id", "version", "created_at", "updated_at"}
 
 
-def state_of_tables() -> dict[str, str]:
-    """Number and digest of the rows of every table but the trace tables. One query."""
+@cache
+def _statement() -> str:
     tables = [name for name in connection.introspection.table_names() if not TRACE_TABLES.search(name)]
     digest = (
         "SELECT '{0}', count(*) || ' ' || "
         "md5(coalesce(string_agg(md5(row::text), '' ORDER BY md5(row::text)), '')) FROM \"{0}\" AS row"
     )
+    return " UNION ALL ".join(digest.format(name) for name in tables)
+
+
+def state_of_tables() -> dict[str, str]:
+    """Number and digest of the rows of every table but the trace tables. One query."""
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(digest.format(name) for name in tables))
+        cursor.execute(_statement())
         return dict(cursor.fetchall())
