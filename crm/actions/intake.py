@@ -311,8 +311,8 @@ def _remember(lead: Lead, identity: Identity, *, raw_email: str, raw_phone: str)
 def _tell_inquiry(lead: Lead, inquiry: Inquiry, *, by: Actor, again: bool) -> None:
     actor = Actor.customer(lead.name) if inquiry.channel in FROM_CUSTOMER else by
     first_words = inquiry.message.replace("\n", " ")[:220]
-    what = _("Asked again by %s") if again else _("Came in by %s")
-    summary = what % inquiry.get_channel_display().lower() + (f": {first_words}" if first_words else "")
+    what = _("Asked again (%s)") if again else _("Asked for the first time (%s)")
+    summary = what % inquiry.get_channel_display() + (f": {first_words}" if first_words else "")
     tell(lead, "inquiry.received", summary, by=actor, inquiry=str(inquiry.public_id), again=again)
 
 

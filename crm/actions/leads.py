@@ -418,13 +418,8 @@ def plan_next_action(
         lead.move_to(LeadStatus.WORKING)
         changed += ["status", "status_changed_at"]
     lead.save_changed(*changed)
-    summary = (
-        _("planned: %(what)s on %(when)s")
-        % {"what": NextActionKind(kind).label.lower(), "when": f"{at:%Y-%m-%d %H:%M} UTC"}
-        if at
-        else _("cleared the next step")
-    )
-    tell(lead, "lead.next_action_planned", summary, by=by)
+    what = _("planned: %s") % NextActionKind(kind).label.lower() if at else _("cleared the next step")
+    tell(lead, "lead.next_action_planned", what, by=by, **_when(at))
     events.publish(events.LeadChanged(lead.pk, fields=tuple(changed)))
     return lead
 
@@ -449,9 +444,22 @@ def _move(lead_id: int, status: LeadStatus, *fields: str, by: Actor, kind: str, 
     return _moved(lead_for_change(lead_id, by=by), status, *fields, by=by, kind=kind, summary=summary)
 
 
-def _moved(lead: Lead, status: LeadStatus, *fields: str, by: Actor, kind: str, summary: str) -> Lead:
+def _moved(
+    lead: Lead,
+    status: LeadStatus,
+    *fields: str,
+    by: Actor,
+    kind: str,
+    summary: str,
+    at: datetime | None = None,
+) -> Lead:
+    """Move, save `fields` too, tell (with `at`, a time that screens show in the reader's zone), publish."""
     lead.move_to(status)
     lead.save_changed("status", "status_changed_at", *fields)
-    tell(lead, kind, summary, by=by)
+    tell(lead, kind, summary, by=by, **_when(at))
     events.publish(events.LeadChanged(lead.pk, fields=("status", *fields)))
     return lead
+
+
+def _when(at: datetime | None) -> dict[str, str]:
+    return {"at": at.isoformat()} if at else {}

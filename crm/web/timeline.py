@@ -111,6 +111,8 @@ def _entry(event: TimelineEvent, asked: dict[str, str], now: datetime) -> Entry:
     elif event.kind == "inquiry.received":
         body = asked.get(str(event.data.get("inquiry")), "")
         summary = summary.partition(":")[0] if body else summary
+    if event.data.get("at"):  # a planned time, told in the reader's own zone
+        summary = f"{summary}, {words.day_and_time(datetime.fromisoformat(event.data['at']), now)}"
     return Entry(
         public_id=str(event.public_id),
         who=_who(event),
