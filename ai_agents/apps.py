@@ -18,6 +18,7 @@ class AIAgentsConfig(AppConfig):
         """Connect the agents to crm's events and ports, and load the model client early where it is
         needed.
         """
+        import_module("ai_agents.checks")
         import_module("ai_agents.listeners")
         status = import_module("ai_agents.actions.status")
         ports.fill(

@@ -17,7 +17,7 @@ from crm import clock
 
 
 class Agent(Protocol):
-    """`read` in a database thread, `run` in the event loop; see docs/ai."""
+    """`read` in a database thread, `run` in the event loop."""
 
     kind: ClassVar[str]
     prompt: ClassVar[str]  # also AgentTask.prompt_version

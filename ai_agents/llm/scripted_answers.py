@@ -58,7 +58,7 @@ ACTIONS = (
     (25, "nurture", "this_month"),
 )
 MISSING = (
-    ("the budget", r"budget|€|\$|£"),
+    ("the budget", r"budget|€|\$|£|\d eur\b"),
     ("the size of the site", r"m2|m²|sqm|square|hectare|acre"),
     ("when work should start", r"spring|summer|autumn|winter|month|week|soon|asap|20\d\d"),
     ("who decides", r"owner|director|manager|partner|wife|husband|board"),
@@ -126,7 +126,12 @@ def read_request(messages: list[dict[str, Any]]) -> Asked:
         lead = {}
     agent = lead.get("agent") or ("follow_up" if '"subject"' in system else "lead_analysis")
     facts = tuple(
-        {"id": str(f.get("id", "")), "kind": str(f.get("kind", "")), "text": str(f.get("text", ""))}
+        {
+            "id": str(f.get("id", "")),
+            "kind": str(f.get("kind", "")),
+            "by": str(f.get("by", "customer")),
+            "text": str(f.get("text", "")),
+        }
         for f in lead.get("facts") or ()
         if isinstance(f, dict)
     )
@@ -165,7 +170,7 @@ def _reasons(facts: tuple[dict[str, str], ...]) -> Iterator[dict[str, Any]]:
     for sign in SIGNS:
         for fact in facts:
             found = sign.words.search(fact["text"])
-            if found:
+            if found and fact["by"] == "customer":
                 quote = _quote(fact["text"], found.start())
                 yield {"label": sign.label, "points": sign.points, "quote": quote, "source": fact["id"]}
                 break

@@ -14,7 +14,7 @@ from crm.models.quotable import field_text
 from crm.plaintext import Span
 
 VERSION = "rules.v1"
-BASE = 22
+BASE = 20
 LONGEST_QUOTE = 160  # code points
 
 
@@ -75,28 +75,28 @@ _OFFERS_SERVICES = Saying.of(
 )  # fmt: skip
 _SAYINGS = (
     Saying.of(
-        "Asked for a quote", 16, "quot(?:e|ation)s?\\b", "estimate\\b",
+        "Asked for a quote", 14, "quot(?:e|ation)s?\\b", "estimate\\b",
         "(?:an|your|an?\\s\\w{1,20}) offer\\b", "proposal\\b",
         "angebot", "kostenvoranschlag", "devis\\b", "presupuesto", "preventivo", "offerte\\b", "offert\\b",
     ),
     Saying.of(
-        "Asked what it costs", 8, "how much\\b", "pric(?:e|es|ing)\\b", "costs?\\b", "rates\\b",
+        "Asked what it costs", 6, "how much\\b", "pric(?:e|es|ing)\\b", "costs?\\b", "rates\\b",
         "was kostet", "preise?\\b",
         "combien", "tarifs?\\b", "cuánto", "precios?\\b", "quanto costa", "prijs", "wat kost",
     ),
     Saying.of(
-        "Asked for a visit or a call", 14, "visit\\b", "come (?:by|over|round|out|and)", "site meeting",
+        "Asked for a visit or a call", 12, "visit\\b", "come (?:by|over|round|out|and)", "site meeting",
         "have a look at",
         "appointment", "call (?:me|us)\\b", "ring (?:me|us)\\b", "meet\\b", "besichtigung", "termin\\b",
         "vorbeikommen",
         "rendez-vous", "visiter", "visita\\b", "afspraak", "langskomen", "sopralluogo",
     ),
     Saying.of(
-        "Named a budget", 12, "budget", "[€£$] ?\\d",
+        "Named a budget", 10, "budget", "[€£$] ?\\d",
         "\\d[\\d.,]{0,12} ?(?:€|£|eur\\b|euros?\\b|gbp\\b|chf\\b|k\\b)",
     ),
     Saying.of(
-        "Wants to start soon", 10, "asap\\b", "as soon as", "soon\\b", "urgent",
+        "Wants to start soon", 8, "asap\\b", "as soon as", "soon\\b", "urgent",
         "this (?:week|month|spring|summer|autumn)",
         "next (?:week|month)", "before (?:spring|summer|easter|winter|christmas)", "so bald", "dringend",
         "nächsten? (?:woche|monat)",
@@ -161,7 +161,7 @@ def _who(evidence: Evidence, at: datetime) -> Iterator[NewFactor]:
 
 def _fields(evidence: Evidence, at: datetime) -> Iterator[NewFactor]:
     if evidence.lead.est_value:
-        yield _of_field(evidence.lead, "est_value", "Has an estimated value", 8)
+        yield _of_field(evidence.lead, "est_value", "Has an estimated value", 6)
     if evidence.lead.interest:
         yield _of_field(evidence.lead, "interest", "Said what is wanted", 5)
 
@@ -181,16 +181,16 @@ def _said(evidence: Evidence, at: datetime) -> Iterator[NewFactor]:
 
 def _comes_back(evidence: Evidence, at: datetime) -> Iterator[NewFactor]:
     if evidence.inquiries > 1:
-        yield NewFactor("Asked again", 10 if evidence.inquiries == 2 else 14)
+        yield NewFactor("Asked again", 8 if evidence.inquiries == 2 else 12)
     if evidence.replies:
-        yield NewFactor("Replied to us", 12)
+        yield NewFactor("Replied to us", 10)
 
 
 def _silence(evidence: Evidence, at: datetime) -> Iterator[NewFactor]:
     if evidence.last_heard_at:
         silent = at - evidence.last_heard_at
         if silent <= timedelta(days=2):
-            yield NewFactor("Heard from in the last two days", 8)
+            yield NewFactor("Heard from in the last two days", 6)
         elif silent > timedelta(days=120):
             yield NewFactor("Silent for over four months", -18)
         elif silent > timedelta(days=30):

@@ -23,6 +23,7 @@ from crm import clock
 from crm.models import FollowUp, Lead, Score, ScoreKind, TimelineEvent
 
 PROVIDER = "scripted"
+TOO_LATE = timedelta(days=21)  # older drafts would have expired or been sent
 HOT = 75  # from here on a lead that waits for an answer finds a draft
 
 
@@ -52,10 +53,11 @@ def assess_and_draft(leads: Sequence[Lead]) -> Found:
 
 
 def _waits(lead: Lead | None) -> bool:
-    """Whether the customer had the last word."""
+    """Whether the customer had the last word, not long ago."""
     if lead is None or not lead.last_inbound_at:
         return False
-    return lead.last_outbound_at is None or lead.last_inbound_at > lead.last_outbound_at
+    is_recent = clock.now() - lead.last_inbound_at < TOO_LATE
+    return is_recent and (lead.last_outbound_at is None or lead.last_inbound_at > lead.last_outbound_at)
 
 
 def _run(kind: str, leads: Sequence[Lead]) -> Iterator[Finished]:

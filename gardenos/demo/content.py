@@ -243,6 +243,18 @@ PROJECTS = (
         (2_000, 8_000),
     ),
 )
+BRIEF = (  # most people write little at first
+    "Hello, do you also work around {place}? We are thinking about {topic}.",
+    "Could you tell me more about {topic}? We saw your van in our street.",
+    "We are at the beginning with {topic} and collect ideas. What would you need from us?",
+    "Hello, {topic}, about {size} m². Roughly, what would that cost?",
+    "I would like to talk about {topic} for our house, it does not have to be soon.",
+    "My mother needs help with her garden: {topic}. She is not sure yet whether she wants it.",
+    "Is it too late for {topic} this year?",
+    "We bought a house in {place}; the outside needs work, above all {topic}. How long is your waiting list?",
+    "Do you do {topic} as well, or only whole gardens?",
+    "A colleague gave me your name. We have questions about {topic}, who can answer them?",
+)
 GERMAN = (
     "Guten Tag, wir möchten unseren Garten in {place} neu gestalten, etwa {size} m² mit Hanglage. Wichtig "
     "sind uns eine "
@@ -311,6 +323,9 @@ REPLIES = (
     "quote to show "
     "to the bank.",
     "Great, please call me to fix a day. My husband would like to be there too.",
+    "Thank you for the answer. We have to talk about it at home first.",
+    "Thanks. Let me find out what the landlord says.",
+    "That helps, thank you. It will take us some time to decide.",
     "Thank you. We have another offer by now, but we liked your projects more. Can you send your prices?",
     "Sorry for the silence, we were away. Yes, we are still interested, budget unchanged.",
 )

@@ -146,17 +146,6 @@ def _plant_slice(
         _add_identity(rows, story, lead)
         for step in story.steps:
             _STEPS[step.kind](rows, story, lead, step)
-        if story.next_action and story.status == LeadStatus.WORKING:
-            what = lead.get_next_action_kind_display().lower()
-            when = f"{story.next_action[0]:%Y-%m-%d %H:%M} UTC"
-            _tell(
-                rows,
-                lead,
-                "lead.next_action_planned",
-                f"planned: {what} on {when}",
-                story.steps[-1].at,
-                by=_us(lead),
-            )
     rows.insert()
     for lead, story in zip(leads, told, strict=True):  # auto_now_add knows only now
         lead.created_at, lead.updated_at = story.steps[0].at, story.steps[-1].at
@@ -320,6 +309,11 @@ def _sent(rows: _Rows, story: Story, lead: Lead, step: Step) -> None:
     )
 
 
+def _planned(rows: _Rows, story: Story, lead: Lead, step: Step) -> None:
+    what, when = lead.get_next_action_kind_display().lower(), f"{lead.next_action_at:%Y-%m-%d %H:%M} UTC"
+    _tell(rows, lead, "lead.next_action_planned", f"planned: {what} on {when}", step.at, by=_us(lead))
+
+
 def _snoozed(rows: _Rows, story: Story, lead: Lead, step: Step) -> None:
     until = f"{lead.snoozed_until:%Y-%m-%d %H:%M} UTC"
     _tell(rows, lead, "lead.snoozed", f"snoozed until {until}: {step.text}", step.at, by=_us(lead))
@@ -335,6 +329,7 @@ _STEPS = {
     "note": _note,
     "received": _received,
     "sent": _sent,
+    "planned": _planned,
     "snoozed": _snoozed,
     "disqualified": _disqualified,
 }

@@ -18,7 +18,7 @@ _PLAIN = str.maketrans("áàâéèêëíïóôöúûüçñÁÉÍÓÚ", "aaaeeeei
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened: inquiry, assigned, sent, received, note, snoozed or disqualified."""
+    """One thing that happened: inquiry, assigned, sent, received, note, planned, snoozed or disqualified."""
 
     at: datetime
     kind: str
@@ -97,7 +97,7 @@ class _Teller:
             email=_address(first, last, company, number),
             phone=self.phone(country),
             interest=interest,
-            value=value if random.random() < 0.6 else None,
+            value=value if random.random() < 0.4 else None,
             source=random.choices(("demo-website", "demo-phone", "demo-mail", "demo-fair"), (60, 14, 18, 8))[
                 0
             ],
@@ -114,16 +114,18 @@ class _Teller:
         if is_poor:
             return *random.choice(content.POOR), None
         value = random.randrange(*project.value, 500)
-        texts = project.asks
+        texts = project.asks if random.random() < 0.35 else content.BRIEF
         own_language = {"DE": content.GERMAN, "FR": content.FRENCH}.get(country.code)
         if own_language and not project.organisations and random.random() < 0.5:
             texts = own_language
-        return project.interest, self.filled(random.choice(texts), place=place, value=value), value
+        message = self.filled(random.choice(texts), place=place, value=value, topic=project.interest.lower())
+        return project.interest, message, value
 
-    def filled(self, text: str, *, place: str = "", value: int = 0) -> str:
+    def filled(self, text: str, *, place: str = "", value: int = 0, topic: str = "") -> str:
         random = self.random
         return text.format(
             place=place,
+            topic=topic,
             size=random.randrange(30, 900, 10),
             budget=f"{value:,}",
             when=random.choice(content.WHEN),
@@ -203,7 +205,9 @@ class _Teller:
         else:
             due = office_hour(self.at + timedelta(days=random.randint(1, 14)))
         kind = random.choices(("call", "email", "meeting", "todo"), weights=(45, 30, 15, 10))[0]
-        story.next_action = (max(due, story.steps[-1].at + timedelta(minutes=30)), kind)
+        planned = min(story.steps[-1].at + timedelta(minutes=25), self.at - timedelta(minutes=2))
+        story.steps.append(Step(planned, "planned"))
+        story.next_action = (max(due, planned + timedelta(minutes=30)), kind)
 
     def customers_hour(self, moment: datetime) -> datetime:
         """Nobody fills in a form at four in the morning: between 7:00 and 22:59, and before now."""
