@@ -7,7 +7,7 @@ On the wire an event is named by noun and participle: LeadDisqualified is "lead.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -158,6 +158,7 @@ class PersonErased:
 Event = TypeVar("Event")
 Handler = Callable[[Event], None]
 _durable: dict[type, list[Handler]] = defaultdict(list)
+_durable_many: dict[type, list[Callable[[Sequence], None]]] = defaultdict(list)
 _live: dict[type, list[Handler]] = defaultdict(list)
 
 
@@ -172,15 +173,39 @@ def on(*event_types: type, live: bool = False) -> Callable[[Handler], Handler]:
     return register
 
 
+def on_many(*event_types: type) -> Callable[[Callable], Callable]:
+    """Register a durable handler that takes a sequence of events of one type, for work that is done
+    set-based.
+    """
+
+    def register(handler: Callable) -> Callable:
+        for event_type in event_types:
+            _durable_many[event_type].append(handler)
+        return handler
+
+    return register
+
+
 def publish(event: object) -> None:
     """Tell everybody. Must be called inside a transaction."""
+    publish_all([event])
+
+
+def publish_all(happened: Sequence[object]) -> None:
+    """Tell everybody of many events of one type. Must be called inside a transaction."""
+    if not happened:
+        return
+    event_type = type(happened[0])
     if not transaction.get_connection().in_atomic_block:
-        raise RuntimeError(f"{type(event).__name__} was published outside a transaction")
-    for handler in _durable[type(event)]:
-        handler(event)
-    for handler in _live[type(event)]:
-        # no functools.partial: robust on_commit logs __qualname__ (Django ticket 36487)
-        transaction.on_commit(lambda handler=handler: handler(event), robust=True)
+        raise RuntimeError(f"{event_type.__name__} was published outside a transaction")
+    for handler in _durable_many[event_type]:
+        handler(happened)
+    for event in happened:
+        for handler in _durable[event_type]:
+            handler(event)
+        for handler in _live[event_type]:
+            # no functools.partial: robust on_commit logs __qualname__ (Django ticket 36487)
+            transaction.on_commit(lambda handler=handler, event=event: handler(event), robust=True)
 
 
 def wire_name(event_type: type) -> str:

@@ -111,7 +111,9 @@ def finish(ended: Sequence[tuple[AgentTask, Outcome]]) -> None:
         )
     for task, outcome in ended:
         task.state = outcome.state
-        events.publish(events.AgentTaskChanged(task.pk, task.kind, outcome.state.value, task.lead_id))
+    events.publish_all(
+        [events.AgentTaskChanged(task.pk, task.kind, o.state.value, task.lead_id) for task, o in ended]
+    )
 
 
 @transaction.atomic
@@ -184,8 +186,9 @@ def _cancel(where: str, params: list, *, error: str) -> int:
             [*params, error],
         )
         rows = cursor.fetchall()
-    for pk, kind, lead_id in rows:
-        events.publish(events.AgentTaskChanged(pk, kind, TaskState.CANCELLED.value, lead_id))
+    events.publish_all(
+        [events.AgentTaskChanged(pk, kind, TaskState.CANCELLED.value, lead_id) for pk, kind, lead_id in rows]
+    )
     return len(rows)
 
 

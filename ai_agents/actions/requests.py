@@ -81,8 +81,7 @@ def request_drafts(
         facts = [known[lead_id].asked_for(str(purposes[lead_id])) for lead_id in leads if lead_id in known]
         created += _insert(wanted, facts or None, skip_done=True)
     queue.supersede(created)
-    for task in created:
-        events.publish(events.AgentTaskQueued(task.pk, DRAFT, task.lead_id))
+    events.publish_all([events.AgentTaskQueued(task.pk, DRAFT, task.lead_id) for task in created])
     return len(created)
 
 

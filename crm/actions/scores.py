@@ -291,8 +291,9 @@ def _tell(
         )
         for lead in leads
     )
-    for lead in leads:
-        events.publish(events.LeadScored(lead.pk, lead.score or 0, lead.score_source, previous[lead.pk]))
+    events.publish_all(
+        [events.LeadScored(lead.pk, lead.score or 0, lead.score_source, previous[lead.pk]) for lead in leads]
+    )
 
 
 def _sentence(before: int | None, now: int | None) -> str:

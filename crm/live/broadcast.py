@@ -8,6 +8,7 @@ Rows carry public ids and no data, because who may read them is decided when the
 import json
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -23,7 +24,7 @@ WAKE: dict[str, Any] = {"type": "live.look"}
 _thread = threading.local()  # .is_owed: this thread's transaction has rows that nobody was told of
 
 
-@events.on(
+@events.on_many(
     events.LeadCreated,
     events.LeadChanged,
     events.LeadAssigned,
@@ -36,44 +37,50 @@ _thread = threading.local()  # .is_owed: this thread's transaction has rows that
     events.FollowUpChanged,
     events.PersonErased,
 )
-def tell_of_lead(event: Any) -> None:
-    """To the lead's page and to Today. An import's leads are summed up when it has finished."""
-    if getattr(event, "by_import", False):
+def tell_of_leads(happened: Sequence[Any]) -> None:
+    """To each lead's page and to Today. An import's leads are summed up when it has finished."""
+    told = [event for event in happened if not getattr(event, "by_import", False)]
+    if not told:
         return
     _write(
         """
         INSERT INTO crm_outboxevent (topic, type, ids)
         SELECT topic, %s, jsonb_strip_nulls(jsonb_build_object(
                    'lead', lead.public_id,
-                   'follow_up', (SELECT public_id FROM crm_followup WHERE id = %s),
-                   'message', (SELECT public_id FROM crm_message WHERE id = %s)))
-          FROM crm_lead lead, LATERAL (VALUES ('today'), ('lead:' || lead.public_id)) told(topic)
-         WHERE lead.id = %s
+                   'follow_up', (SELECT public_id FROM crm_followup WHERE id = event.follow_up_id),
+                   'message', (SELECT public_id FROM crm_message WHERE id = event.message_id)))
+          FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) WITH ORDINALITY
+                   AS event(lead_id, follow_up_id, message_id, nr)
+          JOIN crm_lead lead ON lead.id = event.lead_id,
+               LATERAL (VALUES ('today'), ('lead:' || lead.public_id)) told(topic)
+         ORDER BY event.nr
         """,
         [
-            events.wire_name(type(event)),
-            getattr(event, "follow_up_id", None),
-            getattr(event, "message_id", None),
-            event.lead_id,
+            events.wire_name(type(told[0])),
+            [event.lead_id for event in told],
+            [getattr(event, "follow_up_id", None) for event in told],
+            [getattr(event, "message_id", None) for event in told],
         ],
     )
 
 
-@events.on(events.AgentTaskQueued, events.AgentTaskChanged)
-def tell_of_agent_task(event: events.AgentTaskQueued | events.AgentTaskChanged) -> None:
-    """To the agents' page, and to the lead's, which shows what it waits for."""
+@events.on_many(events.AgentTaskQueued, events.AgentTaskChanged)
+def tell_of_agent_tasks(happened: Sequence[events.AgentTaskQueued | events.AgentTaskChanged]) -> None:
+    """To the agents' page, once for all, and to each lead's, which shows what it waits for."""
+    name = events.wire_name(type(happened[0]))
     _write(
         """
         INSERT INTO crm_outboxevent (topic, type, ids)
-        SELECT 'agents', %s, %s::jsonb
+        SELECT 'agents', %s, jsonb_build_object('pool', kind) FROM unnest(%s::text[]) AS pool(kind)
         UNION ALL
-        SELECT 'lead:' || public_id, %s, jsonb_build_object('lead', public_id) FROM crm_lead WHERE id = %s
+        SELECT 'lead:' || public_id, %s, jsonb_build_object('lead', public_id)
+          FROM crm_lead WHERE id = ANY(%s)
         """,
         [
-            events.wire_name(type(event)),
-            json.dumps({"pool": event.kind}),
-            events.wire_name(type(event)),
-            event.lead_id,
+            name,
+            sorted({event.kind for event in happened}),
+            name,
+            [event.lead_id for event in happened],
         ],
     )
 
