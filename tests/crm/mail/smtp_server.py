@@ -3,8 +3,8 @@
 Run as `python smtp_server.py FOLDER`: prints its port, then keeps each mail it took as FOLDER/<n>.eml,
 exactly as the bytes came. The recipient's name orders a fault: reject@ 550, later@ 451, greylist@ 451 once,
 late-reject@ 554 after the final dot, drop@ loses the connection after it with the mail kept, lost@ the same
-with the mail thrown away, hang@ and keep-and-hang@ answer it after 30 s, cut@ loses the connection as DATA
-begins.
+with the mail thrown away, slow@ answers it after 0.1 s, hang@ and keep-and-hang@ after 30 s, cut@ loses the
+connection as DATA begins.
 """
 
 import asyncio
@@ -50,6 +50,8 @@ class Handler:
             unfinished.rename(self.folder / f"{count:04d}.eml")
         if word == "keep-and-hang":
             await asyncio.sleep(30)
+        if word == "slow":
+            await asyncio.sleep(0.1)
         if word in {"drop", "lost"}:
             server.transport.abort()
         return "250 OK"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -425,6 +426,32 @@ class TestTogether:
         send(after=timedelta(days=2))
         assert state_of(follow_up) == (FollowUpState.SCHEDULED, MessageState.UNCERTAIN)
         assert len(sink.raw()) == (1 if word == "keep-and-hang" else 0)
+
+    def test_senders_killed_again_and_again_double_nothing_and_lose_nothing(self, sink: Sink):
+        kills = int(os.environ.get("KILLS", "4"))
+        count = 6 * kills
+        for _number in range(count):
+            approved(to="slow@example.com")
+        Message.objects.update(send_at=clock.now() - timedelta(seconds=1))
+        start = "import django; django.setup(); from crm.tasks import send_due_messages as s; s()"
+        for number in range(kills):
+            before = len(sink.raw())
+            sender = child(sink, "-c", start)
+            eventually(lambda before=before: len(sink.raw()) > before + 1)
+            time.sleep(0.037 * (number % 7))  # somewhere else in the exchange each time
+            sender.send_signal(signal.SIGKILL)
+            sender.wait(10)
+        send()
+        Message.objects.filter(state=MessageState.SENDING).update(sending_since=Now() - LEASE * 2)
+        send()
+        states = Counter(Message.objects.values_list("state", flat=True))
+        assert set(states) <= {MessageState.SENT, MessageState.UNCERTAIN}
+        assert states.total() == count
+        assert states[MessageState.UNCERTAIN] <= kills
+        arrived = Counter(mail["message-id"].strip("<>") for mail in sink.mails())
+        assert set(arrived.values()) == {1}
+        sent = Message.objects.filter(state=MessageState.SENT).values_list("message_id", flat=True)
+        assert set(sent) <= set(arrived)
 
     def test_a_cluster_sends_within_2_seconds_of_the_time(self, sink: Sink, monkeypatch):
         monkeypatch.setattr(approvals, "UNDO_WINDOW", timedelta(seconds=1))
