@@ -257,6 +257,7 @@ class Migration(migrations.Migration):
                 ('raw', models.JSONField(help_text='the cells as they stand in the file, of a row that failed', null=True)),
                 ('fields', models.JSONField(default=dict, help_text='normalised values by field, as receive_inquiry takes them')),
                 ('custom', models.JSONField(default=dict)),
+                ('outcome', models.TextField(default='')),
                 ('email_key', models.TextField(default='')),
                 ('email_plain_key', models.TextField(default='', help_text='without the plus-tag')),
                 ('phone_key', models.TextField(default='')),
@@ -271,7 +272,7 @@ class Migration(migrations.Migration):
                 ('lead_id', models.BigIntegerField(null=True)),
             ],
             options={
-                'indexes': [models.Index(fields=['job_id', 'row_no'], name='crm_importstage_row')],
+                'indexes': [models.Index(fields=['row_no', 'job_id'], name='crm_importstage_row'), models.Index(condition=models.Q(('external_key', ''), _negated=True), fields=['job_id', 'external_key', 'row_no'], name='crm_importstage_external'), models.Index(condition=models.Q(('email_plain_key', ''), _negated=True), fields=['job_id', 'email_plain_key', 'row_no'], name='crm_importstage_email'), models.Index(condition=models.Q(('phone_key', ''), _negated=True), fields=['job_id', 'phone_key', 'row_no'], name='crm_importstage_phone'), models.Index(condition=models.Q(('row_hash', ''), _negated=True), fields=['job_id', 'row_hash', 'row_no'], name='crm_importstage_hash')],
             },
         ),
         migrations.CreateModel(
@@ -650,12 +651,12 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('received', 'Received'), ('attached', 'Attached'), ('created', 'Created a lead'), ('spam', 'Spam'), ('failed', 'Failed')], default='received', max_length=8)),
                 ('received_at', models.DateTimeField(default=crm.clock.now)),
                 ('lead', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='inquiries', to='crm.lead')),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='inquiries', to='crm.leadsource')),
+                ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='inquiries', to='crm.leadsource')),
             ],
             options={
                 'verbose_name_plural': 'inquiries',
                 'indexes': [models.Index(models.F('lead'), models.OrderBy(models.F('received_at'), descending=True), name='crm_inquiry_lead')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('idempotency_key__isnull', False)), fields=('source', 'idempotency_key'), name='crm_inquiry_once_per_key'), models.CheckConstraint(condition=models.Q(('channel__in', ['form', 'email', 'api', 'csv', 'phone', 'manual'])), name='crm_inquiry_channel_known'), models.CheckConstraint(condition=models.Q(('state__in', ['received', 'attached', 'created', 'spam', 'failed'])), name='crm_inquiry_state_known')],
+                'constraints': [models.UniqueConstraint(fields=('source', 'idempotency_key'), name='crm_inquiry_once_per_key'), models.CheckConstraint(condition=models.Q(('channel__in', ['form', 'email', 'api', 'csv', 'phone', 'manual'])), name='crm_inquiry_channel_known'), models.CheckConstraint(condition=models.Q(('state__in', ['received', 'attached', 'created', 'spam', 'failed'])), name='crm_inquiry_state_known')],
             },
         ),
         migrations.AddIndex(

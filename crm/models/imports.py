@@ -4,7 +4,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from crm.models.actors import Actor
@@ -122,6 +122,7 @@ class ImportStage(models.Model):
         default=dict, help_text="normalised values by field, as receive_inquiry takes them"
     )
     custom = models.JSONField(default=dict)
+    outcome = models.TextField(default="")
     email_key = models.TextField(default="")
     email_plain_key = models.TextField(default="", help_text="without the plus-tag")
     phone_key = models.TextField(default="")
@@ -136,7 +137,24 @@ class ImportStage(models.Model):
     lead_id = models.BigIntegerField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["job_id", "row_no"], name="crm_importstage_row")]
+        indexes = [
+            # Row first: with the job first, a planner without statistics would look up keys by this one too.
+            models.Index(fields=["row_no", "job_id"], name="crm_importstage_row"),
+            # Which earlier row of the file has the same key? All addresses of a person share the plain one.
+            *(
+                models.Index(
+                    fields=["job_id", key, "row_no"],
+                    name=f"crm_importstage_{name}",
+                    condition=~Q(**{key: ""}),
+                )
+                for name, key in (
+                    ("external", "external_key"),
+                    ("email", "email_plain_key"),
+                    ("phone", "phone_key"),
+                    ("hash", "row_hash"),
+                )
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.job_id}:{self.row_no}"

@@ -291,7 +291,8 @@ class InquiryState(models.TextChoices):
 class Inquiry(Record):
     """What came in, as it came in. Never edited, may repeat; `idempotency_key` makes a resend harmless."""
 
-    source = models.ForeignKey(LeadSource, models.PROTECT, related_name="inquiries")
+    # crm_inquiry_once_per_key begins with the source: a second index would only mislead the planner.
+    source = models.ForeignKey(LeadSource, models.PROTECT, related_name="inquiries", db_index=False)
     channel = models.CharField(max_length=8, choices=Channel)
     payload = models.JSONField(default=dict)
     message = models.TextField(blank=True, help_text="the customer's own words")
@@ -306,8 +307,7 @@ class Inquiry(Record):
         verbose_name_plural = "inquiries"
         constraints = [
             models.UniqueConstraint(
-                fields=["source", "idempotency_key"],
-                condition=Q(idempotency_key__isnull=False),
+                fields=["source", "idempotency_key"],  # NULLs differ: without a key, anything goes
                 name="crm_inquiry_once_per_key",
             ),
             choices_known("crm_inquiry", "channel", Channel.values),
