@@ -109,6 +109,13 @@ class DraftRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportDue:
+    """A slice of this import is to be worked on."""
+
+    import_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class ImportProgressed:
     import_id: int
     state: str

@@ -26,6 +26,7 @@ from django_q.signals import post_spawn
 from crm import clock, events
 from crm.actions.follow_ups import expire_follow_ups
 from crm.actions.housekeeping import delete_expired
+from crm.actions.imports import advance_import, stalled_imports
 from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings, finish_sending
 from crm.mail.transport import deliver
 from crm.models import Message, MessageState
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 Task = TypeVar("Task", bound=Callable[..., Any])
 DEFAULT, AI = CLUSTERS = ("default", "ai")
 SCHEDULE_PREFIX = "gardenos: "
+IMPORT_SLICE_S = 20
 SEND_FOR_S = 45  # one run of send_due_messages begins no further mail after this
 
 
@@ -163,6 +165,25 @@ def send_due_messages() -> None:
             return
         if not claims:
             time.sleep(0.2)  # due, but somebody holds its rows for the moment
+
+
+@task()
+def work_on_import(import_id: int) -> None:
+    """A slice of an import; the rest is queued behind what else waits."""
+    if advance_import(import_id, seconds=IMPORT_SLICE_S):
+        enqueue("crm.tasks.work_on_import", import_id)
+
+
+@events.on(events.ImportDue)
+def _import_is_due(event: events.ImportDue) -> None:
+    enqueue("crm.tasks.work_on_import", event.import_id)
+
+
+@task(every_minutes=2)
+def resume_imports() -> None:
+    """Take up imports whose worker died."""
+    for import_id in stalled_imports(clock.now()):
+        enqueue("crm.tasks.work_on_import", import_id)
 
 
 def unregister_stock_admin() -> None:

@@ -43,6 +43,15 @@ LENGTHS = {
     "message": 20_000,
 }
 TEXTS = (*LENGTHS, "country", "currency", "external_id", "mailing_address", "physical_address")
+FILLED_LATER = (
+    "company",
+    "title",
+    "country",
+    "interest",
+    "est_value",
+    "mailing_address",
+    "physical_address",
+)
 FROM_CUSTOMER = {Channel.FORM, Channel.EMAIL, Channel.PHONE, Channel.API}
 
 
@@ -224,7 +233,7 @@ def _open_lead(identity: Identity) -> Lead | None:
 def _new_lead(
     fields: LeadFields, identity: Identity, *, source: LeadSource, channel: Channel, by: Actor
 ) -> Lead:
-    owner, team = _first_hands(by, channel=channel, source=source)
+    owner, team = first_hands(by, channel=channel, source=source)
     lead = Lead.objects.create(
         name=identity.name[:200],
         company=fields.company,
@@ -247,7 +256,7 @@ def _new_lead(
     return lead
 
 
-def _first_hands(by: Actor, *, channel: Channel, source: LeadSource) -> tuple[User | None, Team | None]:
+def first_hands(by: Actor, *, channel: Channel, source: LeadSource) -> tuple[User | None, Team | None]:
     """Who gets a new lead: the person who entered it by hand, else the pool of the source's team."""
     own_team = Team.objects.filter(members__user=by.user).order_by("pk").first() if by.user else None
     team = source.default_team or own_team
@@ -260,16 +269,15 @@ def _first_hands(by: Actor, *, channel: Channel, source: LeadSource) -> tuple[Us
 
 def _learn(lead: Lead, fields: LeadFields, identity: Identity) -> None:
     """Fill what the open lead lacks, never overwrite; a sleeping lead wakes."""
-    changed = ["last_inbound_at"]
-    for name in (
-        "company",
-        "title",
-        "country",
-        "interest",
-        "est_value",
-        "mailing_address",
-        "physical_address",
-    ):
+    changed = fill_gaps(lead, fields, identity.search_text)
+    _remember(lead, identity, raw_email=fields.email, raw_phone=fields.phone)
+    lead.save_changed(*changed)
+
+
+def fill_gaps(lead: Lead, fields: LeadFields, search_text: str) -> list[str]:
+    """What an inquiry teaches about a lead we have, in memory. Returns the names of the changed fields."""
+    changed = ["last_inbound_at", "attempts", "search_text"]
+    for name in FILLED_LATER:
         if getattr(fields, name) and not getattr(lead, name):
             setattr(lead, name, getattr(fields, name))
             changed.append(name)
@@ -283,10 +291,8 @@ def _learn(lead: Lead, fields: LeadFields, identity: Identity) -> None:
         changed += ["status", "status_changed_at", "snoozed_until"]
     lead.last_inbound_at = clock.now()
     lead.attempts = 0
-    _remember(lead, identity, raw_email=fields.email, raw_phone=fields.phone)
-    words = dict.fromkeys(f"{lead.search_text} {identity.search_text}".split())
-    lead.search_text = " ".join(words)
-    lead.save_changed(*changed, "attempts", "search_text")
+    lead.search_text = " ".join(dict.fromkeys(f"{lead.search_text} {search_text}".split()))
+    return changed
 
 
 def _remember(lead: Lead, identity: Identity, *, raw_email: str, raw_phone: str) -> None:

@@ -1,0 +1,308 @@
+"""Bringing in a file of leads: upload, match columns, check, run; nothing is written before the last.
+
+The long parts run in short steps (crm.imports.running), by the queue or by a command in its own process.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from pathlib import PurePath
+from typing import Any
+
+from django.db import transaction
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from crm import clock, events
+from crm.actions.base import check_version
+from crm.actions.intake import default_source
+from crm.errors import ImportRefused, TransitionRefused
+from crm.imports import storing
+from crm.imports.columns import CUSTOM, Column, profile, warnings_for
+from crm.imports.reading import Table, clean_name
+from crm.imports.rows import check_mapping
+from crm.imports.running import CLEAN, CLEAR, OVER, WRITE, ImportRun
+from crm.imports.sniffing import sniff
+from crm.imports.staging import clear_some
+from crm.models import (
+    Actor,
+    Channel,
+    CustomField,
+    FieldType,
+    ImportJob,
+    ImportPolicy,
+    ImportState,
+    Job,
+    JobState,
+    LeadSource,
+)
+from crm.permissions import Verb, require
+
+NO_ANALYSIS_FROM = 500  # rows; above it, analysing is asked for, never assumed
+STALLED = timedelta(minutes=2)  # without a step: the sweep queues the import again, which harms nothing
+SILENT = timedelta(seconds=15)  # without a step, which takes a second at most: a person may take it up again
+NONE, ALL = "none", "all"
+_BEFORE_RUN = (ImportState.UPLOADED, ImportState.MAPPED, ImportState.CHECKED)
+
+
+def upload_import(
+    file: Any,
+    *,
+    by: Actor,
+    file_name: str,
+    source: LeadSource | None = None,
+    encoding: str = "",
+    delimiter: str = "",
+) -> ImportJob:
+    """Store a file and look at its first rows. The mapping is a guess until `map_import` says otherwise.
+
+    `file` is open for reading bytes. Raises PermissionRefused; ImportRefused for what is no CSV file, has no
+    header, too many columns or too many bytes. Nothing is left behind then.
+    """
+    require(by, Verb.IMPORT)
+    stored = storing.store(file)
+    try:
+        path = storing.path_of(stored.name)
+        dialect = sniff(path, encoding=encoding, delimiter=delimiter)
+        with Table(path, dialect) as table:
+            seen = profile(table)
+        if not seen.rows:
+            raise ImportRefused(_("The file holds a header and no rows."), field="file")
+        _keep_apart(seen.columns)
+        mapping = {column.name: column.guess for column in seen.columns}
+        with transaction.atomic():
+            job = ImportJob.objects.create(
+                created_by=by.user,
+                source=source or default_source(Channel.CSV),
+                file_name=clean_name(PurePath(file_name.replace("\\", "/")).name) or "leads.csv",
+                stored_as=stored.name,
+                size_bytes=stored.size_bytes,
+                file_sha256=stored.sha256,
+                encoding=dialect.encoding,
+                delimiter=dialect.delimiter,
+                columns=[column.as_json() for column in seen.columns],
+                mapping=mapping,
+                options={
+                    "skip_lines": dialect.skip_lines,
+                    "empty_words": seen.empty_words,
+                    "header_warnings": seen.warnings,
+                    "is_whole_sample": seen.is_whole_file,
+                },
+                rows_total=seen.rows,
+                warnings=[*seen.warnings, *warnings_for(mapping, seen.columns, seen.empty_words)],
+                analyse=ALL if seen.is_whole_file and seen.rows <= NO_ANALYSIS_FROM else NONE,
+            )
+            Job.objects.create(kind="import", created_by=by.user, import_job=job, cursor={"phase": OVER})
+    except BaseException:
+        storing.remove(stored.name)
+        raise
+    return job
+
+
+def _keep_apart(columns: list[Column]) -> None:
+    """A column that holds what the custom field of its name cannot gets a field of its own."""
+    types = dict(CustomField.objects.filter(target="lead").values_list("key", "type"))
+    for column in columns:
+        known = types.get(column.key, column.type)
+        if column.guess.startswith(CUSTOM) and known not in {column.type, FieldType.TEXT, FieldType.CHOICE}:
+            column.key = f"{column.key[:50]}_{column.type}"
+            column.guess = f"{CUSTOM}{column.key}"
+
+
+def source_named(name: str) -> LeadSource:
+    """The source of that name or code; a new one of the kind "import" when there is none."""
+    code = slugify(name)[:60] or "import"
+    found = (
+        LeadSource.objects.filter(name__iexact=name).first() or LeadSource.objects.filter(code=code).first()
+    )
+    return found or LeadSource.objects.create(code=code, name=name[:120], kind=Channel.CSV)
+
+
+@transaction.atomic
+def map_import(
+    import_id: int,
+    *,
+    by: Actor,
+    mapping: Mapping[str, str] | None = None,
+    outcome: str | None = None,
+    source: LeadSource | None = None,
+    policy: str | None = None,
+    empty_words: Iterable[str] | None = None,
+    version: int | None = None,
+) -> ImportJob:
+    """Say what the columns are. `mapping` changes the columns that it names: a field, "custom:<key>", or ""
+    to leave a column out; a field that it gives away is taken from the column that had it. `outcome` names
+    the column that tells won from lost, "" none. What was checked before is forgotten.
+
+    Raises ImportJob.DoesNotExist, PermissionRefused, VersionConflict, ImportRefused naming the column,
+    TransitionRefused once the import runs.
+    """
+    job = _own(import_id, by=by, states=_BEFORE_RUN)
+    check_version(job, version)
+    columns = [Column.of(stored) for stored in job.columns]
+    changes = dict(mapping or {})
+    if outcome is not None:
+        changes |= {name: "" for name, target in job.mapping.items() if target == "outcome"}
+        if outcome:
+            changes[outcome] = "outcome"
+    taken = {target for target in changes.values() if target}
+    kept = {name: "" if target in taken else target for name, target in job.mapping.items()}
+    job.mapping = kept | changes
+    check_mapping(job.mapping, columns)
+    if source:
+        job.source = source
+    if policy:
+        job.policy = _known_policy(policy)
+    if empty_words is not None:
+        job.options["empty_words"] = sorted({str(word).strip()[:40] for word in empty_words} - {""})
+    for stale in ("as_text", "staged_as_text", "choices", "types"):
+        job.options.pop(stale, None)
+    job.warnings = [
+        *job.options.get("header_warnings", ()),
+        *warnings_for(job.mapping, columns, job.options["empty_words"]),
+    ]
+    job.state, job.error = ImportState.MAPPED, ""
+    job.save_changed("mapping", "source", "policy", "options", "warnings", "state", "error")
+    _set_job(job, phase=OVER, state=JobState.QUEUED)
+    events.publish(events.ImportProgressed(job.pk, job.state))
+    return job
+
+
+def _known_policy(policy: str) -> ImportPolicy:
+    if policy not in ImportPolicy.values:
+        raise ImportRefused(_("There is no such choice for leads we know."), field="policy")
+    return ImportPolicy(policy)
+
+
+@transaction.atomic
+def check_import(import_id: int, *, by: Actor, in_process: bool = False) -> ImportJob:
+    """Have every row judged; no lead is written. With `in_process` the caller runs the steps itself.
+
+    Raises ImportJob.DoesNotExist, PermissionRefused, TransitionRefused once the import runs.
+    """
+    job = _own(import_id, by=by, states=_BEFORE_RUN)
+    job.state, job.error = ImportState.MAPPED, ""
+    job.save_changed("state", "error")
+    _start(job, phase=CLEAR, in_process=in_process)
+    return job
+
+
+@transaction.atomic
+def run_import(import_id: int, *, by: Actor, analyse: str | int = "", in_process: bool = False) -> ImportJob:
+    """Write what the check has shown. `analyse` is "none", "all", or how many of the best by rules.
+
+    Raises ImportJob.DoesNotExist, PermissionRefused, ImportRefused for `analyse`, TransitionRefused unless
+    the import is checked. An import whose worker died is taken up again.
+    """
+    job = _own(import_id, by=by, states=(ImportState.CHECKED, ImportState.RUNNING))
+    if job.state == ImportState.RUNNING:
+        if not _is_stalled(job.job, clock.now()):
+            raise TransitionRefused(_("This import is running already."))
+        _start(job, phase=job.job.cursor["phase"], row=job.job.cursor.get("row", 0), in_process=in_process)
+        return job
+    job.analyse = known_analyse(analyse or job.analyse)
+    job.state, job.started_at, job.error = ImportState.RUNNING, clock.now(), ""
+    job.rows_created = job.rows_updated = job.rows_skipped = job.rows_failed = job.rows_done = 0
+    job.save_changed(
+        "analyse",
+        "state",
+        "started_at",
+        "error",
+        "rows_created",
+        "rows_updated",
+        "rows_skipped",
+        "rows_failed",
+        "rows_done",
+    )
+    _start(job, phase=WRITE, in_process=in_process)
+    return job
+
+
+def known_analyse(text: str | int) -> str:
+    """Raises ImportRefused for what is neither "none", "all" nor a number from 1 on."""
+    words = str(text).strip().lower()
+    if words in {NONE, ALL}:
+        return words
+    if words.isascii() and words.isdigit() and len(words) <= 8:
+        return str(int(words)) if int(words) else NONE
+    raise ImportRefused(_("Analyse none, all, or a number of leads."), field="analyse")
+
+
+@transaction.atomic
+def cancel_import(import_id: int, *, by: Actor) -> ImportJob | None:
+    """Stop. Before it runs, the import and its file are deleted (None is returned); a running one keeps what
+    it has written, and counts the rest as skipped.
+
+    Raises ImportJob.DoesNotExist, PermissionRefused, TransitionRefused when it is done.
+    """
+    job = _own(import_id, by=by, states=(*_BEFORE_RUN, ImportState.RUNNING))
+    if job.state != ImportState.RUNNING:
+        job_id, stored_as = job.pk, job.stored_as
+        job.delete()
+        transaction.on_commit(lambda: _forget(job_id, stored_as))
+        return None
+    left = job.rows_total - job.rows_done
+    if left:
+        job.error = _("Stopped after %(done)s of %(total)s rows; the rest was skipped.") % {
+            "done": f"{job.rows_done:,}",
+            "total": f"{job.rows_total:,}",
+        }
+        job.rows_skipped += left
+        job.rows_done, job.analyse = job.rows_total, NONE
+        job.save_changed("error", "rows_skipped", "rows_done", "analyse")
+    _start(job, phase=CLEAN, in_process=False)
+    return job
+
+
+def _forget(job_id: int, stored_as: str) -> None:
+    storing.remove(stored_as)
+    while clear_some(job_id):
+        pass
+
+
+def advance_import(import_id: int, *, seconds: float) -> bool:
+    """Work on an import for about so many seconds. Returns whether more is to be done. Safe to run twice,
+    and by two workers at a time.
+    """
+    try:
+        return ImportRun(import_id).advance(seconds)
+    except (ImportJob.DoesNotExist, Job.DoesNotExist):
+        return False
+
+
+def stalled_imports(at: datetime) -> list[int]:
+    """Imports that somebody began to work on and then went silent, for the sweep."""
+    return [
+        job.import_job_id
+        for job in Job.objects.filter(
+            kind="import", state__in=[JobState.QUEUED, JobState.RUNNING], updated_at__lt=at - STALLED
+        ).exclude(cursor__phase=OVER)
+        if job.import_job_id
+    ]
+
+
+def _own(import_id: int, *, by: Actor, states: Iterable[str]) -> ImportJob:
+    require(by, Verb.IMPORT)
+    job = ImportJob.objects.visible_to(by).select_for_update(of=("self",)).get(pk=import_id)
+    if job.state not in states:
+        raise TransitionRefused(
+            _("This import is %s; that is not possible now.") % job.get_state_display().lower()
+        )
+    return job
+
+
+def _is_stalled(job: Job, at: datetime) -> bool:
+    return job.state == JobState.FAILED or job.updated_at < at - SILENT
+
+
+def _set_job(job: ImportJob, *, phase: str, state: str, row: int = 0) -> None:
+    watched = job.job
+    watched.cursor, watched.state, watched.error = {"phase": phase, "row": row}, state, ""
+    watched.done, watched.total = row, job.rows_total
+    watched.save()
+
+
+def _start(job: ImportJob, *, phase: str, in_process: bool, row: int = 0) -> None:
+    _set_job(job, phase=phase, state=JobState.RUNNING if in_process else JobState.QUEUED, row=row)
+    events.publish(events.ImportProgressed(job.pk, job.state))
+    if not in_process:
+        events.publish(events.ImportDue(job.pk))

@@ -1,0 +1,68 @@
+"""Writing many rows of a model with one statement."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection, models
+
+
+def insert_select(
+    model: type[models.Model], values: Mapping[str, str], source: str, parameters: Mapping[str, Any]
+) -> None:
+    """Insert one row for each that `source` (FROM and what follows) gives. See `insert_sql`."""
+    sql, defaults = insert_sql(model, values, source)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {**defaults, **parameters})
+
+
+def insert_sql(
+    model: type[models.Model], values: Mapping[str, str], source: str
+) -> tuple[str, dict[str, Any]]:
+    """(INSERT ... SELECT, the parameters that the model's defaults need).
+
+    `values`: SQL expression by field name; the others get their default, public ids a random one, and times
+    of creation `%(at)s`. A column that is added to the model later needs nothing here.
+    """
+    columns, expressions, defaults = [], [], {}
+    for field in model._meta.concrete_fields:
+        name = f"default_{model._meta.model_name}_{field.name}"
+        if field.name in values:
+            expression = values[field.name]
+        elif field.primary_key or field.has_db_default():
+            continue
+        elif field.name == "public_id":
+            expression = "gen_random_uuid()"
+        elif getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False):
+            expression = "%(at)s"
+        else:
+            expression = f"%({name})s"
+            defaults[name] = _default(field)
+        columns.append(connection.ops.quote_name(field.column))
+        expressions.append(expression)
+    table = connection.ops.quote_name(model._meta.db_table)
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(expressions)} {source}", defaults
+
+
+def _default(field: models.Field) -> Any:
+    value = field.get_default()
+    if isinstance(field, models.JSONField) and value is not None:
+        return json.dumps(value)
+    return value
+
+
+def update_rows(model: type[models.Model], rows: Sequence[models.Model], fields: Iterable[str]) -> None:
+    """Write these fields of rows that are in memory; the caller holds their locks. One statement."""
+    if not rows:
+        return
+    names = [model._meta.get_field(name).column for name in fields]
+    quoted = [connection.ops.quote_name(name) for name in names]
+    table = connection.ops.quote_name(model._meta.db_table)
+    values = [{"id": row.pk} | {name: row.__dict__[name] for name in names} for row in rows]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} AS old SET {', '.join(f'{name} = new.{name}' for name in quoted)}"  # noqa: S608
+            f" FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb) AS new WHERE old.id = new.id",
+            [json.dumps(values, cls=DjangoJSONEncoder)],
+        )

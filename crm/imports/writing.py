@@ -1,0 +1,178 @@
+"""A chunk of the stage becomes leads: the set-based twin of `receive_inquiry`.
+
+Everything here runs in one transaction that holds the import lock and a decided stage (judging). The number
+of statements does not depend on the number of rows.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import connection
+
+from crm.actions.scores import score_by_rules_batch
+from crm.imports.chunk import Chunk, staged
+from crm.imports.inserting import insert_select, insert_sql
+from crm.imports.learning import learn_from_rows
+from crm.models import (
+    ContactPoint,
+    ImportPolicy,
+    ImportRow,
+    Inquiry,
+    InquiryState,
+    Lead,
+    MatchKey,
+    TimelineEvent,
+    Verdict,
+)
+
+_OPTIONAL_TEXTS = ("company", "title", "mailing_address", "physical_address", "country", "interest")
+_TELLER = {
+    "occurred_at": "%(at)s",
+    "actor_kind": "%(actor_kind)s",
+    "actor": "%(actor)s::bigint",
+    "actor_label": "%(actor_label)s",
+}
+
+
+def write_chunk(chunk: Chunk) -> dict[str, int]:
+    """Write what the stage has decided. Returns how many rows got which verdict."""
+    parameters = chunk.parameters
+    _insert_leads(parameters)
+    _insert_points(parameters)
+    _insert_keys(parameters, Verdict.CREATE)
+    _insert_inquiries(parameters, Verdict.CREATE, InquiryState.CREATED)
+    learned = learn_from_rows(chunk)
+    if learned.lead_ids:
+        _insert_keys(parameters, Verdict.UPDATE)
+        if chunk.job.policy == ImportPolicy.CREATE:
+            _insert_inquiries(parameters, Verdict.UPDATE, InquiryState.ATTACHED)
+        else:
+            _tell_of_update(parameters)
+    _insert_import_rows({**parameters, "before": json.dumps(learned.before)})
+    score_by_rules_batch([*_created_ids(parameters), *learned.lead_ids])
+    return _verdicts(parameters)
+
+
+def _insert_leads(parameters: Mapping[str, Any]) -> None:
+    insert_select(
+        Lead,
+        {
+            "id": "s.lead_id",
+            "name": "left(s.fields ->> 'name', 200)",
+            **{name: f"coalesce(s.fields ->> '{name}', '')" for name in _OPTIONAL_TEXTS},
+            "kind": "CASE WHEN s.fields ->> 'company' <> '' THEN 'business' ELSE 'person' END",
+            "est_value": "(s.fields ->> 'est_value')::numeric",
+            "currency": "coalesce(s.fields ->> 'currency', %(currency)s)",
+            "custom": "s.custom",
+            "outcome": "coalesce(nullif(s.outcome, ''), 'unknown')",
+            "outcome_at": "CASE WHEN s.outcome <> '' THEN %(at)s::timestamptz END",
+            "outcome_from": "CASE WHEN s.outcome <> '' THEN 'import' ELSE '' END",
+            "source": "%(source)s",
+            "owner": "%(owner)s::bigint",
+            "team": "%(team)s::bigint",
+            "status_changed_at": "%(at)s",
+            "search_text": "s.search_text",
+        },
+        staged(Verdict.CREATE),
+        parameters,
+    )
+
+
+def _insert_points(parameters: Mapping[str, Any]) -> None:
+    values = {"kind": "point.kind", "raw": "point.raw", "norm": "point.norm", "is_primary": "true"}
+    source = staged(Verdict.CREATE, each="point")
+    insert_select(ContactPoint, {"lead": "s.lead_id", **values}, source, parameters)
+
+
+def _insert_keys(parameters: Mapping[str, Any], verdict: Verdict) -> None:
+    insert_select(
+        MatchKey,
+        {"lead": "s.lead_id", "kind": "key.kind", "value": "key.value"},
+        f"{staged(verdict, each='key')} ON CONFLICT DO NOTHING",
+        parameters,
+    )
+
+
+def _insert_inquiries(parameters: Mapping[str, Any], verdict: Verdict, state: InquiryState) -> None:
+    """The rows as inquiries, and for each the line of the lead's story that tells of it. One statement."""
+    inquiries, defaults = insert_sql(
+        Inquiry,
+        {
+            "source": "%(source)s",
+            "channel": "%(channel)s",
+            "payload": "CASE WHEN s.custom = '{}' THEN s.fields"
+            " ELSE s.fields || jsonb_build_object('custom', s.custom) END",
+            "message": "coalesce(s.fields ->> 'message', '')",
+            "idempotency_key": "%(row_key)s || s.row_hash",
+            "state": "%(state)s",
+            "lead": "s.lead_id",
+            "received_at": "%(at)s",
+        },
+        staged(verdict),
+    )
+    words = "left(replace(made.message, E'\\n', ' '), 220)"
+    story, more_defaults = insert_sql(
+        TimelineEvent,
+        {
+            **_TELLER,
+            "lead": "made.lead_id",
+            "kind": "'inquiry.received'",
+            "summary": f"%(opening)s || CASE WHEN {words} = '' THEN '' ELSE ': ' || {words} END",
+            "data": "jsonb_build_object('again', %(again)s, 'inquiry', made.public_id)",
+        },
+        "FROM made",
+    )
+    again = state == InquiryState.ATTACHED
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH made AS ({inquiries} RETURNING lead_id, public_id, message) {story}",
+            {
+                **defaults,
+                **more_defaults,
+                **parameters,
+                "state": state,
+                "again": again,
+                "opening": parameters["asked_again" if again else "came_in"],
+            },
+        )
+
+
+def _tell_of_update(parameters: Mapping[str, Any]) -> None:
+    values = {**_TELLER, "lead": "s.lead_id", "kind": "'lead.changed'", "summary": "%(updated)s"}
+    insert_select(TimelineEvent, values, staged(Verdict.UPDATE), parameters)
+
+
+def _insert_import_rows(parameters: Mapping[str, Any]) -> None:
+    insert_select(
+        ImportRow,
+        {
+            "job": "s.job_id",
+            "row_no": "s.row_no",
+            "line_no": "s.line_no",
+            "raw": "CASE WHEN s.verdict = 'error' THEN s.raw END",
+            "verdict": "s.verdict",
+            "field": "s.field",
+            "message": "s.message",
+            "lead": "s.lead_id",
+            "before": "%(before)s::jsonb -> s.row_no::text",
+        },
+        staged(),
+        parameters,
+    )
+
+
+def _created_ids(parameters: Mapping[str, Any]) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT s.lead_id {staged(Verdict.CREATE)}", parameters)
+        return [lead_id for (lead_id,) in cursor]
+
+
+def _verdicts(parameters: Mapping[str, Any]) -> dict[str, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT verdict, count(*) FROM crm_importstage"
+            " WHERE job_id = %(job)s AND row_no BETWEEN %(first)s AND %(last)s GROUP BY verdict",
+            parameters,
+        )
+        return dict.fromkeys(Verdict.values, 0) | dict(cursor.fetchall())
