@@ -27,6 +27,7 @@ from crm import clock, events
 from crm.actions.follow_ups import expire_follow_ups
 from crm.actions.housekeeping import delete_expired
 from crm.actions.imports import advance_import, stalled_imports
+from crm.actions.leads import wake_due_leads
 from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings, finish_sending
 from crm.mail.transport import deliver
 from crm.models import Message, MessageState
@@ -156,7 +157,7 @@ def send_due_messages() -> None:
     """
     find_lost_sendings()
     stop_at = time.monotonic() + SEND_FOR_S
-    while time.monotonic() < stop_at:
+    while time.monotonic() < stop_at and not cluster_is_stopping():
         claims = claim_due_messages(clock.now())
         for claim in claims:
             delivery = deliver(claim.letter)
@@ -184,6 +185,12 @@ def resume_imports() -> None:
     """Take up imports whose worker died."""
     for import_id in stalled_imports(clock.now()):
         enqueue("crm.tasks.work_on_import", import_id)
+
+
+@task(every_minutes=1)
+def wake_leads() -> None:
+    """Wake leads whose snooze is over."""
+    wake_due_leads(clock.now())
 
 
 def unregister_stock_admin() -> None:

@@ -1,12 +1,16 @@
 """The queue's door: what may be put on it, what a worker will run, and which schedules there are."""
 
+from datetime import timedelta
+
 import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.db import transaction
+from django_q.brokers import get_broker
 
-from crm import tasks
+from crm import clock, tasks
 from crm.models import Heartbeat
+from tests.factories import make_lead
 
 OrmQ = apps.get_model("django_q", "OrmQ")
 Schedule = apps.get_model("django_q", "Schedule")
@@ -71,6 +75,22 @@ def test_schedules_follow_the_tasks_and_forget_those_that_are_gone():
     assert "gone.task" not in ours.values_list("func", flat=True)
     assert ours.count() == ours.values("func").distinct().count()
     assert Schedule.objects.filter(pk=kept.pk).exists()
+
+
+def test_a_task_for_later_is_not_fetched_before_its_time():
+    soon = clock.now() + timedelta(minutes=1)
+    tasks.enqueue("crm.tasks.heartbeat", "default", at=soon)
+    broker = get_broker("default")
+    assert not broker.dequeue()
+    OrmQ.objects.update(lock=clock.now() - timedelta(seconds=1))  # as if the minute had passed
+    assert len(broker.dequeue()) == 1
+
+
+def test_a_lead_whose_snooze_is_over_is_woken_by_the_queue():
+    lead = make_lead(status="nurturing", snoozed_until=clock.now() - timedelta(seconds=1))
+    tasks.wake_leads()
+    lead.refresh_from_db()
+    assert (lead.status, lead.snoozed_until) == ("working", None)
 
 
 def test_the_stock_admin_of_the_queue_is_not_registered():
