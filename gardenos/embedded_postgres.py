@@ -160,16 +160,15 @@ class EmbeddedPostgres:
             return False
         unfinished = self.cluster.with_name(
             "postgres.new"
-        )  # renamed when complete: a kill leaves no half of one
+        )  # renamed when whole: a kill leaves no half of one
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
         self.account.own(unfinished)
         has_builtin = int(_major(programs)) >= 17
         locale = ["--locale-provider=builtin", "--locale=C.UTF-8"] if has_builtin else ["--locale=C.UTF-8"]
-        command = self.account.command(
-            *(programs / "initdb", "-D", unfinished, "-U", "postgres", "-E", "UTF8", *locale),
-            *("--auth=reject", "--no-instructions", *(["--no-sync"] if self._is_disposable else [])),
-        )
+        words = ["-D", str(unfinished), "-U", "postgres", "-E", "UTF8", *locale]
+        words += ["--auth=reject", "--no-instructions", *(["--no-sync"] if self._is_disposable else [])]
+        command = self.account.command(programs / "initdb", *words)
         made = self._run(command)
         if made.returncode:
             complaint = (made.stderr.strip().splitlines() or ["no reason given"])[-1]

@@ -7,7 +7,7 @@ from django.urls import include, path
 from crm.admin.base import keep_only_ours
 
 keep_only_ours(admin.site)
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  one way to sign in
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
