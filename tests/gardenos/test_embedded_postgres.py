@@ -279,16 +279,16 @@ def test_commands_with_a_database_have_one(argv: list[str]):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
-def test_root_without_namespaces_runs_it_as_nobody_elsewhere(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_root_without_namespaces_runs_it_as_nobody_elsewhere(start: Start, monkeypatch: pytest.MonkeyPatch):
     elsewhere = Path("/tmp") / f"gardenos-test-{os.getpid()}"  # reachable, as pytest's own folder is not
     monkeypatch.setattr(pg_account, "STATE_DIR", elsewhere)
     monkeypatch.setattr(pg_account, "_may_use_namespaces", lambda: False)
-    tmp_path.chmod(0o700)
+    monkeypatch.setattr(pg_account.Account, "can_reach", lambda account, path: elsewhere in path.parents)
     try:
         server = start()
         assert server.cluster.is_relative_to(elsewhere)
+        program = Path(f"/proc/{server_process(server)}/exe").readlink()
+        assert program.is_relative_to(elsewhere)
         assert server.cluster.stat().st_uid == pg_account.NOBODY
         assert Path(f"/proc/{server_process(server)}").stat().st_uid == pg_account.NOBODY
         with login(server, "app") as connection:
