@@ -1,72 +1,76 @@
-"""One pump with 64 calls in flight, against a scripted model that takes a second for each."""
+"""Calls to the model: a pump with its queue, books and scores, beside a bare loop over the same client.
 
+Both run in a process of their own (tests/bench/agents_run.py), on a database that is made for it and
+dropped after, against one scripted server with a latency of 1 s.
+"""
+
+import contextlib
+import functools
+import json
 import os
+import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
-from django.db import transaction
+import psycopg
+from django.conf import settings
 
-from ai_agents.actions.pools import pause_agents, resume_agents, scale_agents
-from ai_agents.actions.requests import request_analysis_batch
-from ai_agents.models import AgentTask, TaskState
-from crm.models import Actor, Lead
-from crm.tasks import AI, heartbeat_age_s
-from gardenos.running_alone import free_port
-from tests.bench.harness import Row, serving
-from tests.bench.surroundings import cluster, prepare
+from tests.bench.harness import REPOSITORY, Row
+from tests.bench.surroundings import owner_parameters
 
-TASKS = 1_000
-IN_FLIGHT = 64
-LATENCY_S = 1.0
-MOST_S = 180
-KIND = "lead_analysis"
+DATABASE = "gardenos_bench_agents"
+CALLS_PER_SLOT = 10
 
 
-def agents_64() -> Row:
-    """Analyses a second from the request until the last is stored, beside 64 a second."""
-    prepare()
-    by, port = Actor.system("bench"), free_port()
-    os.environ.update(
-        AI_PROVIDER="scripted", SCRIPTED_LLM_URL=f"http://127.0.0.1:{port}/v1", AI_DAILY_BUDGET_USD="1000"
-    )
-    manage = [sys.executable, "manage.py"]
-    model = [*manage, "scripted_llm", "--port", str(port), "--latency", str(LATENCY_S)]
-    AgentTask.objects.filter(state=TaskState.QUEUED).delete()
-    scale_agents(KIND, target=IN_FLIGHT, by=by)
-    pause_agents("follow_up", by=by)
-    fresh = Lead.objects.open().exclude(agent_tasks__kind=KIND)  # the same facts are not analysed twice a day
-    leads = list(fresh.order_by("-pk").values_list("pk", flat=True)[:TASKS])
+@contextlib.contextmanager
+def own_database() -> Iterator[dict[str, str]]:
+    """An empty, migrated database. Yields the environment of processes that work on it."""
+    owner = owner_parameters()
+    app = settings.DATABASES["default"]
+    with psycopg.connect(**owner, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {DATABASE}")
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "gardenos.settings",
+        "DATABASE_OWNER_URL": _url(owner["user"], owner["password"], owner),
+        "DATABASE_URL": _url(app["USER"], app["PASSWORD"], owner),
+        "SECRET_KEY": settings.SECRET_KEY,
+        "AI_PROVIDER": "scripted",
+    }
     try:
-        with (
-            serving(model, port, cluster()),
-            serving([*manage, "qcluster_watch", "--cluster", AI, "--stop-within", "8"], port, cluster()),
-        ):
-            _wait(lambda: (heartbeat_age_s(AI) or 99) < 5)
-            began = time.monotonic()
-            with transaction.atomic():
-                queued = request_analysis_batch(leads, by=by)
-            _wait(lambda: not _open())
-            seconds = time.monotonic() - began
+        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(migrate, cwd=REPOSITORY, env=environment, check=True)
+        yield environment
     finally:
-        resume_agents("follow_up", by=by)
-        scale_agents(KIND, target=3, by=by)
-    done = AgentTask.objects.filter(lead__in=leads, kind=KIND, state=TaskState.DONE).values("lead").distinct()
-    if not done.count() == queued == TASKS:
-        raise RuntimeError(f"{done.count()} of {queued} queued analyses are done; {TASKS} were wanted")
-    return Row("agents_64", "calls a second", TASKS / seconds, IN_FLIGHT / LATENCY_S, TASKS)
+        with psycopg.connect(**owner, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
 
 
-def _open() -> bool:
-    return AgentTask.objects.filter(kind=KIND, state__in=[TaskState.QUEUED, TaskState.RUNNING]).exists()
+def _url(user: str, password: str, where: dict) -> str:
+    return f"postgresql://{quote(user)}:{quote(password)}@{where['host']}:{where['port']}/{DATABASE}"
 
 
-def _wait(question: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + MOST_S
-    while not question():
-        if time.monotonic() > give_up:
-            raise RuntimeError(f"it took more than {MOST_S} s")
-        time.sleep(0.1)
+def measure(in_flight: int, calls: int) -> dict[str, float]:
+    """{"ours", "limit": calls/s, "ours_cpu_ms", "limit_cpu_ms": of the calling process, a call}."""
+    with own_database() as environment:
+        command = [sys.executable, "-m", "tests.bench.agents_run", str(in_flight), str(calls)]
+        ran = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(ran.stderr.decode(errors="replace")[-500:])
+    return json.loads(ran.stdout.splitlines()[-1])
 
 
-JOBS = (agents_64,)
+def _job(in_flight: int) -> Row:
+    calls = in_flight * CALLS_PER_SLOT
+    found = measure(in_flight, calls)
+    return Row(f"agents_{in_flight}", "calls/s", found["ours"], found["limit"], calls)
+
+
+def _named(in_flight: int) -> Callable[[], Row]:
+    job = functools.partial(_job, in_flight)
+    job.__name__ = f"agents_{in_flight}"  # type: ignore[attr-defined]
+    return job
+
+
+JOBS = tuple(_named(in_flight) for in_flight in (64, 128, 256))

@@ -33,10 +33,12 @@ GOALS = {  # ours / limit, at most; for import_vs_copy and agents_64 at least
     "search_vs_floor": 2.0,
     "import_vs_copy": 0.25,
     "agents_64": 0.7,
+    "agents_128": 0.7,
+    "agents_256": 0.6,
     "fanout_1000_vs_raw": 3.0,
     "web_memory_mb": 1.8,
 }
-MORE_IS_BETTER = {"import_vs_copy", "agents_64"}
+MORE_IS_BETTER = {"import_vs_copy", "agents_64", "agents_128", "agents_256"}
 
 
 @dataclass(frozen=True, slots=True)
