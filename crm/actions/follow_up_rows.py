@@ -3,6 +3,9 @@
 Locks are taken in one order everywhere: lead, follow-up, message.
 """
 
+from email.utils import parseaddr
+
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from crm import events
@@ -99,8 +102,10 @@ def address_of(lead: Lead) -> str:
 
 
 def closing_of(person: User | None) -> str:
-    """Signature and footer for a mail of this person; for nobody's mail the footer alone."""
-    return closing(person.signature, person.name) if person else closing("", "")
+    """Signature and footer for a mail of this person; for nobody's the name in DEFAULT_FROM_EMAIL signs."""
+    if person is None:
+        return closing("", parseaddr(settings.DEFAULT_FROM_EMAIL)[0])
+    return closing(person.signature, person.name)
 
 
 def publish(follow_up: FollowUp) -> None:

@@ -65,6 +65,17 @@ class TestStoring:
         assert draft.body == "Hello\n\nKind regards\nAnn Berg\n\nFirm Ltd, 1 Garden Lane"
         assert (draft.state, draft.original_body) == (FollowUpState.GENERATED, draft.body)
 
+    def test_a_draft_for_a_lead_of_the_pool_is_signed_by_the_house_until_somebody_takes_it(
+        self, ann, team, settings
+    ):
+        settings.DEFAULT_FROM_EMAIL = "Firm Ltd <crm@firm.example>"
+        lead = make_lead(email="cara@example.com", team=team)
+        draft = store_draft(lead.pk, subject="s", body="Hello", by=AGENT)
+        assert draft.body == "Hello\n\nFirm Ltd"
+        assign_lead(lead.pk, by=actor(ann), owner=ann)
+        draft.refresh_from_db()
+        assert draft.body == "Hello\n\nKind regards\nAnn Berg"
+
     def test_the_recipient_is_the_leads_own_address(self, draft):
         assert draft.to_address == "Cara@example.com"
 
