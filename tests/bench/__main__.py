@@ -13,11 +13,11 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gardenos.settings")
 django.setup()
 
-from tests.bench import agents, fanout, memory, pages
+from tests.bench import agents, fanout, imports, memory, pages
 from tests.bench.harness import HEAD, LEADS, Row, write
 
 JOBS: dict[str, Callable[[], Row]] = {
-    job.__name__: job for job in (*pages.JOBS, *agents.JOBS, *fanout.JOBS, *memory.JOBS)
+    job.__name__: job for job in (*pages.JOBS, *imports.JOBS, *agents.JOBS, *fanout.JOBS, *memory.JOBS)
 }
 
 
