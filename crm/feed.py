@@ -107,7 +107,7 @@ def read(after: Cursor, *, topics: Sequence[str] | None = None, limit: int = PAG
             """
             WITH edge AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin)
             SELECT live.epoch, edge.xmin::text,
-                   (SELECT at < now() - %(kept)s FROM crm_outboxevent
+                   (SELECT at < now() - make_interval(secs => %(kept_s)s) FROM crm_outboxevent
                      WHERE (xid, id) > (%(xid)s::xid8, %(id)s) ORDER BY xid, id LIMIT 1),
                    event.xid::text, event.id, event.topic, event.type, event.ids
               FROM edge
@@ -120,7 +120,7 @@ def read(after: Cursor, *, topics: Sequence[str] | None = None, limit: int = PAG
              ORDER BY event.xid, event.id
             """,
             {
-                "kept": KEPT,
+                "kept_s": KEPT.total_seconds(),
                 "xid": str(after.at.xid),
                 "id": after.at.id,
                 "topics": None if topics is None else list(topics),

@@ -9,7 +9,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from a2wsgi import WSGIMiddleware
 
@@ -144,7 +144,9 @@ async def _answer(send: Send, refused: BodyRefused) -> None:
 
 
 application = Dispatcher(
-    http=WSGIMiddleware(wsgi_application, workers=settings.WEB_THREADS, send_queue_size=QUEUED_CHUNKS),
+    http=WSGIMiddleware(
+        cast(Any, wsgi_application), workers=settings.WEB_THREADS, send_queue_size=QUEUED_CHUNKS
+    ),
     websocket=live_application,
     on_shutdown=close_hub,
 )

@@ -1,6 +1,6 @@
 """/api/v1/events/: the live feed for whoever cannot hold a socket open. The same frames, the same cursor."""
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from crm import feed
 from crm.api.base import ApiView, actor_of
+from crm.models import User
 
 
 class FeedEventSerializer(serializers.Serializer):
@@ -53,6 +54,7 @@ class EventsView(ApiView):
         responses=FeedSerializer,
     )
     def get(self, request: Request) -> Response:
+        user = cast(User, request.user)  # IsAuthenticated
         topics = feed.checked_topics(request.query_params.getlist("topic"))
         since = request.query_params.get("since")
         if not feed.may_follow(actor_of(request), topics):
@@ -60,8 +62,8 @@ class EventsView(ApiView):
         if since is None:
             return self._answer(feed.Page([], feed.current()))
         page = feed.read(feed.Cursor.parse(since), topics=topics)
-        heard_by = feed.audience(page.events, [request.user])
-        events = [event for event in page.events if request.user.pk in heard_by[event.at]]
+        heard_by = feed.audience(page.events, [user])
+        events = [event for event in page.events if user.pk in heard_by[event.at]]
         return self._answer(page, events)
 
     def _answer(self, page: feed.Page, events: list[feed.Event] | None = None) -> Response:

@@ -34,7 +34,12 @@ PART_KEPT_S = 30.0  # an unfinished chunked message is forgotten after this
 PROBE_EVERY_S = 10.0  # a quiet connection is asked whether it still lives
 BACKOFF_S = (0.05, 5.0)  # first and longest pause before the next try to connect
 FIRST_LISTEN_S = 3.0  # how long joining a group waits for the first LISTEN
-KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+KEEPALIVE: dict[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 
 
 class _Mailbox:
