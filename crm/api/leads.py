@@ -30,13 +30,12 @@ from crm.api.base import (
     undo_document,
 )
 from crm.api.documents import (
-    LEAD_COLUMNS,
-    LEAD_DETAIL_COLUMNS,
     TIMELINE_COLUMNS,
     LeadDetailSerializer,
     LeadSerializer,
     TimelineEventSerializer,
     lead_detail,
+    lead_document,
     lead_documents,
     timeline_document,
 )
@@ -148,6 +147,7 @@ class SnoozeSerializer(StrictSerializer):
 
 
 CHANGED = {200: LeadChangedSerializer}
+LEAD_ORDERS = ("created_at", "score")  # each has an index that ends in the id
 
 
 class LeadViewSet(ApiViewSet):
@@ -168,8 +168,9 @@ class LeadViewSet(ApiViewSet):
 
     @extend_schema(summary="List leads", responses=LeadSerializer(many=True))
     def list(self, request: Request) -> Response:
-        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()).values(*LEAD_COLUMNS))
-        return self.get_paginated_response(lead_documents(rows or []))
+        leads = self.filter_queryset(self.get_queryset()).values("id", *LEAD_ORDERS)
+        rows = self.paginate_queryset(leads)
+        return self.get_paginated_response(lead_documents(row["id"] for row in rows or ()))
 
     @extend_schema(summary="Read a lead", responses=LeadDetailSerializer)
     def retrieve(self, request: Request, public_id: UUID) -> Response:
@@ -191,14 +192,14 @@ class LeadViewSet(ApiViewSet):
         source, utm = payload.pop("source", None), payload.pop("utm", None)
         result = receive_inquiry(channel=Channel.API, payload=payload, by=self.actor, source=source, utm=utm)
         outcome = {"created": result.created, "inquiry": result.inquiry.public_id}
-        row = self.get_queryset().filter(pk=result.lead.pk).values(*LEAD_COLUMNS).first()
-        if row is None:
+        if not self.get_queryset().filter(pk=result.lead.pk).exists():
             return Response(outcome, status=202)
-        place = request.build_absolute_uri(f"{request.path}{row['public_id']}/")
+        document = lead_document(result.lead.pk) | outcome
+        place = request.build_absolute_uri(f"{request.path}{document['id']}/")
         return Response(
-            {**lead_documents([row])[0], **outcome},
+            document,
             status=201 if result.created else 200,
-            headers={"Location": place, "ETag": etag_of(row["version"])},
+            headers={"Location": place, "ETag": etag_of(document["version"])},
         )
 
     @extend_schema(
@@ -226,20 +227,11 @@ class LeadViewSet(ApiViewSet):
 
     def changed(self, lead: Lead) -> Response:
         """The lead as it is now, read without the filter: the caller may just have given it away."""
-        row = Lead.objects.filter(pk=lead.pk).values(*LEAD_COLUMNS).get()
-        document = lead_documents([row])[0] | {"undo": undo_document(lead)}
-        return Response(document, headers={"ETag": etag_of(lead.version)})
+        document = lead_document(lead.pk) | {"undo": undo_document(lead)}
+        return Response(document, headers={"ETag": etag_of(document["version"])})
 
     def current_document(self) -> dict[str, Any]:
-        row = (
-            self.get_queryset()
-            .filter(public_id=self.kwargs["public_id"])
-            .values(*LEAD_DETAIL_COLUMNS)
-            .first()
-        )
-        if row is None:
-            raise Http404
-        return lead_detail(row)
+        return lead_detail(self.record_id())
 
 
 class TimelineViewSet(ApiViewSet):

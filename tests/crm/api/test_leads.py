@@ -316,7 +316,7 @@ def test_a_lead_shows_its_scores_and_their_reasons(api: Caller, django_assert_nu
     ScoreFactor.objects.create(score=score, points=20, label="Wants a quote")
     Score.objects.create(lead=lead, kind="blend", value=80, band="hot", blended_from="rules")
     api.get(url_of(lead))
-    with django_assert_num_queries(6):  # token, rate, lead, ways to reach, scores, factors
+    with django_assert_num_queries(4):  # token, rate, may it be seen, all of it
         response = api.get(url_of(lead))
     assert response["ETag"] == '"1"'
     blend, rules = response.json()["scores"]
