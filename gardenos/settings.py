@@ -284,6 +284,10 @@ SPECTACULAR_SETTINGS = {
         "LeadBand": ["hot", "warm", "cool", "none"],
         "FollowUpState": "crm.models.FollowUpState",
         "MessageState": "crm.models.MessageState",
+        "ImportState": "crm.models.ImportState",
+        "ImportPolicy": "crm.models.ImportPolicy",
+        "JobState": "crm.models.JobState",
+        "Verdict": "crm.models.Verdict",
     },
 }
 

@@ -9,8 +9,11 @@ from crm.models import (
     ContactPoint,
     FollowUp,
     FollowUpState,
+    ImportJob,
+    ImportState,
     Inquiry,
     InquiryState,
+    Job,
     KeyKind,
     Lead,
     LeadSource,
@@ -82,6 +85,23 @@ def make_follow_up(lead: Lead, **fields: Any) -> FollowUp:
     if fields["state"] in {FollowUpState.APPROVED, FollowUpState.SCHEDULED, FollowUpState.SENT}:
         fields.setdefault("approved_sha256", fields["body_sha256"])
     return FollowUp.objects.create(lead=lead, **fields)
+
+
+def make_import(by: User) -> ImportJob:
+    """A file of one lead, checked, as a row without the file."""
+    job = ImportJob.objects.create(
+        created_by=by,
+        source=make_source("import"),
+        file_name="leads.csv",
+        state=ImportState.CHECKED,
+        columns=[{"name": "Name", "key": "name", "samples": ["Ada"], "filled": 1, "type": "text"}],
+        mapping={"Name": "name"},
+        options={"empty_words": []},
+        rows_total=1,
+        rows_created=1,
+    )
+    Job.objects.create(kind="import", created_by=by, import_job=job, cursor={"phase": "over"})
+    return job
 
 
 def actor(user: User) -> Actor:

@@ -4,11 +4,13 @@ The long parts run in short steps (crm.imports.running), by the queue or by a co
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any
 
 from django.db import transaction
+from django.db.models import ProtectedError
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
@@ -49,14 +51,16 @@ def upload_import(
     *,
     by: Actor,
     file_name: str,
-    source: LeadSource | None = None,
+    source: LeadSource | str | None = None,
     encoding: str = "",
     delimiter: str = "",
+    **mapping: Any,
 ) -> ImportJob:
-    """Store a file and look at its first rows. The mapping is a guess until `map_import` says otherwise.
+    """Store a file and look at its first rows. The mapping is a guess until `map_import` says otherwise; its
+    arguments may be given here as well. A `source` given by name is made when there is none.
 
     `file` is open for reading bytes. Raises PermissionRefused; ImportRefused for what is no CSV file, has no
-    header, too many columns or too many bytes. Nothing is left behind then.
+    header, too many columns or too many bytes, and as `map_import` does. Nothing is left behind then.
     """
     require(by, Verb.IMPORT)
     stored = storing.store(file)
@@ -68,11 +72,12 @@ def upload_import(
         if not seen.rows:
             raise ImportRefused(_("The file holds a header and no rows."), field="file")
         _keep_apart(seen.columns)
-        mapping = {column.name: column.guess for column in seen.columns}
+        guess = {column.name: column.guess for column in seen.columns}
         with transaction.atomic():
+            known_source, is_new = source_for(source)
             job = ImportJob.objects.create(
                 created_by=by.user,
-                source=source or default_source(Channel.CSV),
+                source=known_source,
                 file_name=clean_name(PurePath(file_name.replace("\\", "/")).name) or "leads.csv",
                 stored_as=stored.name,
                 size_bytes=stored.size_bytes,
@@ -80,18 +85,21 @@ def upload_import(
                 encoding=dialect.encoding,
                 delimiter=dialect.delimiter,
                 columns=[column.as_json() for column in seen.columns],
-                mapping=mapping,
+                mapping=guess,
                 options={
                     "skip_lines": dialect.skip_lines,
                     "empty_words": seen.empty_words,
                     "header_warnings": seen.warnings,
                     "is_whole_sample": seen.is_whole_file,
+                    "made_source": is_new,
                 },
                 rows_total=seen.rows,
-                warnings=[*seen.warnings, *warnings_for(mapping, seen.columns, seen.empty_words)],
+                warnings=[*seen.warnings, *warnings_for(guess, seen.columns, seen.empty_words)],
                 analyse=ALL if seen.is_whole_file and seen.rows <= NO_ANALYSIS_FROM else NONE,
             )
             Job.objects.create(kind="import", created_by=by.user, import_job=job, cursor={"phase": OVER})
+            if mapping:
+                job = map_import(job.pk, by=by, **mapping)
     except BaseException:
         storing.remove(stored.name)
         raise
@@ -108,13 +116,19 @@ def _keep_apart(columns: list[Column]) -> None:
             column.guess = f"{CUSTOM}{column.key}"
 
 
-def source_named(name: str) -> LeadSource:
-    """The source of that name or code; a new one of the kind "import" when there is none."""
-    code = slugify(name)[:60] or "import"
-    found = (
-        LeadSource.objects.filter(name__iexact=name).first() or LeadSource.objects.filter(code=code).first()
-    )
-    return found or LeadSource.objects.create(code=code, name=name[:120], kind=Channel.CSV)
+def source_for(source: LeadSource | str | None) -> tuple[LeadSource, bool]:
+    """(the source of that name or code, was it made now). None: the one that stands for imports."""
+    if isinstance(source, LeadSource):
+        return source, False
+    if not source:
+        is_new = not LeadSource.objects.filter(code=Channel.CSV.value).exists()
+        return default_source(Channel.CSV), is_new
+    code = slugify(source)[:60] or "import"
+    known = LeadSource.objects.filter(name__iexact=source) | LeadSource.objects.filter(code=code)
+    found = known.order_by("pk").first()
+    if found:
+        return found, False
+    return LeadSource.objects.create(code=code, name=source[:120], kind=Channel.CSV), True
 
 
 @transaction.atomic
@@ -124,7 +138,7 @@ def map_import(
     by: Actor,
     mapping: Mapping[str, str] | None = None,
     outcome: str | None = None,
-    source: LeadSource | None = None,
+    source: LeadSource | str | None = None,
     policy: str | None = None,
     empty_words: Iterable[str] | None = None,
     version: int | None = None,
@@ -149,7 +163,8 @@ def map_import(
     job.mapping = kept | changes
     check_mapping(job.mapping, columns)
     if source:
-        job.source = source
+        job.source, is_new = source_for(source)
+        job.options["made_source"] = is_new
     if policy:
         job.policy = _known_policy(policy)
     if empty_words is not None:
@@ -238,6 +253,8 @@ def cancel_import(import_id: int, *, by: Actor) -> ImportJob | None:
     if job.state != ImportState.RUNNING:
         job_id, stored_as = job.pk, job.stored_as
         job.delete()
+        if job.options.get("made_source"):
+            _forget_source(job.source)
         transaction.on_commit(lambda: _forget(job_id, stored_as))
         return None
     left = job.rows_total - job.rows_done
@@ -251,6 +268,12 @@ def cancel_import(import_id: int, *, by: Actor) -> ImportJob | None:
         job.save_changed("error", "rows_skipped", "rows_done", "analyse")
     _start(job, phase=CLEAN, in_process=False)
     return job
+
+
+def _forget_source(source: LeadSource) -> None:
+    """Delete a source that was made for an import that never ran, unless it is in use by now."""
+    with suppress(ProtectedError), transaction.atomic():
+        source.delete()
 
 
 def _forget(job_id: int, stored_as: str) -> None:

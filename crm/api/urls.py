@@ -4,6 +4,7 @@ from django.urls import path
 
 from crm.api.events import EventsView
 from crm.api.follow_ups import FollowUpViewSet
+from crm.api.imports import ImportRowViewSet, ImportViewSet
 from crm.api.leads import LeadViewSet, TimelineViewSet
 from crm.api.schema import DocsView, OpenApiView
 from crm.api.undo import UndoView
@@ -11,6 +12,7 @@ from crm.api.undo import UndoView
 app_name = "crm_api"
 
 _follow_up = FollowUpViewSet.as_view
+_import = ImportViewSet.as_view
 _lead = LeadViewSet.as_view
 urlpatterns = [
     path("leads/", _lead({"get": "list", "post": "create"}), name="lead_list"),
@@ -31,6 +33,12 @@ urlpatterns = [
     ),
     path("follow-ups/<uuid:public_id>/approve/", _follow_up({"post": "approve"}), name="follow_up_approve"),
     path("follow-ups/<uuid:public_id>/reject/", _follow_up({"post": "reject"}), name="follow_up_reject"),
+    path("imports/", _import({"get": "list", "post": "create"}), name="import_list"),
+    path("imports/<uuid:public_id>/", _import({"get": "retrieve", "patch": "partial_update"}), name="import"),
+    path("imports/<uuid:public_id>/run/", _import({"post": "run"}), name="import_run"),
+    path("imports/<uuid:public_id>/cancel/", _import({"post": "cancel"}), name="import_cancel"),
+    path("imports/<uuid:public_id>/errors/", _import({"get": "errors"}), name="import_errors"),
+    path("imports/<uuid:public_id>/rows/", ImportRowViewSet.as_view({"get": "list"}), name="import_rows"),
     path("events/", EventsView.as_view(), name="events"),
     path("undo/<uuid:public_id>/", UndoView.as_view(), name="undo"),
     path("openapi.json", OpenApiView.as_view(), name="openapi"),

@@ -17,14 +17,15 @@ from uuid import uuid4
 import orjson
 import pytest
 from django.contrib import admin
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from crm.actions.tokens import create_token
-from crm.models import ApiToken, FollowUp, Lead, Role, Undo
-from tests.factories import make_follow_up, make_lead, make_team, make_user
+from crm.models import ApiToken, FollowUp, ImportJob, Lead, Role, Undo
+from tests.factories import make_follow_up, make_import, make_lead, make_team, make_user
 from tests.tables import state_of_tables
 
 pytestmark = pytest.mark.django_db
@@ -42,7 +43,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/follow-ups/{follow_up}/": {"body": "Changed words."},
     "POST /api/v1/follow-ups/{follow_up}/reject/": {"reason": "other"},
     "POST /api/v1/agents/{pool}/scale/": {"target": 5},
+    "PATCH /api/v1/imports/{import}/": {"policy": "skip"},
 }
+UPLOADS = {"POST /api/v1/imports/": b"Name,E-mail\nAda,ada@example.com\n"}
 FORMS: dict[str, dict[str, str]] = {
     "POST /leads/new/": {"name": "New", "email": "new@example.com"},
     "POST /leads/{lead}/write/": {"subject": "Your garden", "body": "Dear Ada,\n\nthanks."},
@@ -117,7 +120,9 @@ class World:
             team = theirs if record == "foreign" else ours
             lead = make_lead(email="customer@example.com", message="A garden?", owner=owner, team=team)
             self.leads[record], self.follow_ups[record] = lead, make_follow_up(lead)
+        self.imports: dict[str, ImportJob] = {}
         for record, by in {"own": self.user, "foreign": stranger}.items():
+            self.imports[record] = make_import(by)
             lead = self.leads[record]
             self.undos[record] = Undo.objects.create(
                 action="update_lead",
@@ -151,6 +156,7 @@ class World:
             "{lead}": lead,
             "{follow_up}": self.follow_ups.get(record),
             "{undo}": self.undos.get(record),
+            "{import}": self.imports.get(record),
             "{mate}": self.mate,
         }.items():
             template = template.replace(name, str(found.public_id if found else uuid4()))
@@ -180,6 +186,8 @@ class World:
             return self.client.post(path, self.fill(FORMS.get(line.name, {}), record))
         if line.method == "GET":
             return self.client.get(path)
+        if line.name in UPLOADS:
+            return self.client.post(path, {"file": SimpleUploadedFile("leads.csv", UPLOADS[line.name])})
         body = orjson.dumps(self.fill(BODIES.get(line.name, {}), record))
         headers = {"If-Match": '"1"'}
         return self.client.generic(line.method, path, body, content_type="application/json", headers=headers)

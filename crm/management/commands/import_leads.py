@@ -13,9 +13,7 @@ from crm.actions.imports import (
     cancel_import,
     check_import,
     known_analyse,
-    map_import,
     run_import,
-    source_named,
     upload_import,
 )
 from crm.errors import CRMError, ImportRefused
@@ -74,10 +72,9 @@ class Command(BaseCommand):
                     self.stdout.write("dry run: nothing was written")
                     return
             job = self._run(job, by, options["analyse"])
-        except ImportRefused as refused:
-            raise CommandError(str(refused), returncode=FAILED) from None
         except CRMError as refused:
-            raise CommandError(str(refused), returncode=FAILED) from None
+            is_wrong_use = isinstance(refused, ImportRefused) and refused.field not in {"", "file"}
+            raise CommandError(str(refused), returncode=WRONG_USE if is_wrong_use else FAILED) from None
         self._report(job, is_forecast=False)
         seconds = time.monotonic() - began
         self.stdout.write(f"{seconds:.1f} s, {job.rows_total / seconds:,.0f} rows/s")
@@ -95,19 +92,15 @@ class Command(BaseCommand):
                     opened,
                     by=by,
                     file_name=file.name,
-                    source=source_named(options["source"]) if options["source"] else None,
+                    source=options["source"],
                     encoding=options["encoding"],
                     delimiter=options["delimiter"],
+                    mapping=mapping,
+                    outcome=options["outcome"],
+                    policy=options["policy"],
                 )
         except OSError as error:
             raise CommandError(f"{file}: {error.strerror}", returncode=WRONG_USE) from None
-        try:
-            job = map_import(
-                job.pk, by=by, mapping=mapping, outcome=options["outcome"], policy=options["policy"]
-            )
-        except CRMError as refused:
-            cancel_import(job.pk, by=by)
-            raise CommandError(str(refused), returncode=WRONG_USE) from None
         killed = ImportJob.objects.filter(
             state=ImportState.RUNNING,
             created_by=None,
