@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotFound, JsonResponse
 from django_prometheus.exports import ExportToDjangoView
 
+from ai_agents import metrics
 from gardenos.build import build_sha
 from gardenos.migration_state import unapplied_migrations
 
@@ -34,7 +35,7 @@ class HealthMiddleware:
             answer = {"status": "unavailable", "reason": trouble} if trouble else {"status": "ok"}
             return _plain(answer, status=503 if trouble else 200)
         if request.path == "/metrics":
-            return ExportToDjangoView(request) if _may_read_metrics(request) else HttpResponseNotFound()
+            return _metrics(request) if _may_read_metrics(request) else HttpResponseNotFound()
         return self.get_response(request)
 
 
@@ -70,6 +71,18 @@ def _trouble() -> str:
 
 def _plain(answer: dict[str, str], status: int = 200) -> HttpResponse:
     return JsonResponse(answer, status=status, headers={"Cache-Control": "no-store"})
+
+
+def _metrics(request: HttpRequest) -> HttpResponse:
+    """What the processes counted, then what the database tells; the first also when the second cannot be
+    had.
+    """
+    page = ExportToDjangoView(request)
+    try:
+        page.content += metrics.exposition()
+    except DatabaseError as error:
+        logger.warning("metrics: the database does not answer: %s", error.__class__.__name__)
+    return page
 
 
 def _may_read_metrics(request: HttpRequest) -> bool:

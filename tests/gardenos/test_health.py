@@ -62,6 +62,7 @@ def test_a_hung_database_costs_a_probe_one_second(monkeypatch: pytest.MonkeyPatc
     assert readiness.trouble() == ""  # the same question, answered at last
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("token", "meta", "expected"),
     [
