@@ -73,7 +73,8 @@ def approve_follow_up(follow_up_id: int, *, by: Actor, version: int | None = Non
     follow_up.save_changed("state", *APPROVAL_FIELDS)
     _queue(follow_up, message, send_at=now + UNDO_WINDOW)
     tell(lead, "follow_up.approved", _("approved “%s”") % follow_up.subject, by=by)
-    offer_undo(UNDO_APPROVAL, by=by, label=_("Sending “%s”") % follow_up.subject, before={}, rows=[follow_up])
+    label = _("Sending “%s”") % follow_up.subject
+    offer_undo(UNDO_APPROVAL, by=by, label=label, before={"lead": lead.pk}, rows=[follow_up])
     publish(follow_up)
     return follow_up
 

@@ -71,7 +71,8 @@ def offer_undo(
     rows: Iterable[models.Model],
     window: timedelta = UNDO_WINDOW,
 ) -> Undo | None:
-    """Write the Undo row of the running action, for people only. `before` must be JSON.
+    """Write the Undo row of the running action, for people only. `before` must be JSON, and names the lead as
+    "lead" when the rows hang on one.
 
     The rows carry it as `undo_offer`, so that a door can show the button.
     """
@@ -106,6 +107,8 @@ def undo(public_id: UUID | str, *, by: Actor) -> Undo:
         raise UndoRefused(_("This was undone already."))
     if row.expires_at < clock.now():
         raise UndoRefused(_("The time to undo this is over."))
+    if "lead" in row.before:  # locks go from the lead down, as in the action itself
+        Lead.objects.select_for_update(of=("self",)).filter(pk=row.before["lead"]).first()
     for label, versions in row.versions.items():
         model = apps.get_model(label)
         now = dict(

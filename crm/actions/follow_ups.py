@@ -193,7 +193,11 @@ def reject_follow_up(follow_up_id: int, *, by: Actor, reason: str, version: int 
     }
     tell(lead, "follow_up.rejected", summary, by=by)
     offer_undo(
-        UNDO_REJECTION, by=by, label=_("Dismissing the draft"), before={"state": before}, rows=[follow_up]
+        UNDO_REJECTION,
+        by=by,
+        label=_("Dismissing the draft"),
+        before={"lead": lead.pk, "state": before},
+        rows=[follow_up],
     )
     publish(follow_up)
     return follow_up

@@ -23,7 +23,14 @@ from hypothesis import settings as hypothesis_settings
 from crm import clock
 from crm.actions import approvals
 from crm.actions.base import undo
-from crm.actions.follow_ups import approve_follow_up, edit_follow_up, reject_follow_up, write_follow_up
+from crm.actions.follow_ups import (
+    approve_follow_up,
+    edit_follow_up,
+    reject_follow_up,
+    store_draft,
+    write_follow_up,
+)
+from crm.actions.leads import add_note, update_lead
 from crm.actions.messages import (
     LEASE,
     RETRY_AFTER,
@@ -407,6 +414,40 @@ class TestTogether:
         Message.objects.update(send_at=clock.now())
         in_threads(2, lambda n: undo(offer, by=ann) if n else send_due_messages())
         assert state_of(follow_up)[0] == (FollowUpState.SENT if sink.raw() else FollowUpState.APPROVED)
+
+    @pytest.mark.parametrize("round", range(5))
+    def test_undo_and_the_customers_answer_at_the_same_moment_do_not_block_each_other(self, round: int):
+        follow_up = approved()
+        offer, ann = follow_up.undo_offer.public_id, actor(follow_up.approved_by)
+
+        def answer() -> Message:
+            return record_inbound_message(
+                follow_up.lead_id, by=Actor.system(), from_address="cara@example.com", subject="s", text="t"
+            )
+
+        in_threads(2, lambda n: undo(offer, by=ann) if n else answer())
+        assert state_of(follow_up) == (FollowUpState.STALE, MessageState.DRAFT)
+
+    @pytest.mark.parametrize("round", range(4))
+    def test_everything_at_once_to_one_follow_up_ends_in_refusals_at_worst(self, sink: Sink, round: int):
+        follow_up = approved()
+        lead_id, ann = follow_up.lead_id, actor(follow_up.approved_by)
+        Message.objects.update(send_at=clock.now())
+        acts = [
+            lambda: undo(follow_up.undo_offer.public_id, by=ann),
+            lambda: approve_follow_up(follow_up.pk, by=ann),
+            lambda: edit_follow_up(follow_up.pk, by=ann, version=None, body="Other words"),
+            lambda: reject_follow_up(follow_up.pk, by=ann, reason="other"),
+            lambda: update_lead(lead_id, by=ann, email="new@example.com"),
+            lambda: store_draft(lead_id, subject="s", body="b", by=Actor.agent("FollowUpAgent")),
+            lambda: add_note(lead_id, by=ann, body="Called"),
+            send_due_messages,
+        ]
+        in_threads(len(acts), lambda n: acts[n]())
+        arrived = len(sink.raw())
+        state, message_state = state_of(follow_up)
+        assert arrived <= 1
+        assert (state == FollowUpState.SENT) == (message_state == MessageState.SENT) == (arrived == 1)
 
     @pytest.mark.parametrize("word", ["hang", "keep-and-hang"])
     def test_a_sender_killed_between_sending_and_the_answer_leaves_a_question(self, sink: Sink, word: str):
