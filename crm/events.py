@@ -212,7 +212,7 @@ def publish_all(happened: Sequence[object]) -> None:
             handler(event)
         for handler in _live[event_type]:
             # no functools.partial: robust on_commit logs __qualname__ (Django ticket 36487)
-            transaction.on_commit(lambda handler=handler, event=event: handler(event), robust=True)
+            transaction.on_commit(lambda handler=handler, event=event: handler(event), robust=True)  # type: ignore[misc]
 
 
 def wire_name(event_type: type) -> str:

@@ -28,7 +28,8 @@ def day_of(task: AgentTask) -> date:
 def open_day(day: date) -> None:
     """Make the day's rows, or give them the caps of the present settings."""
     caps = [(ALL, Decimal(str(settings.AI_DAILY_BUDGET_USD)))]
-    caps += AgentPool.objects.exclude(budget_day_usd=None).values_list("kind", "budget_day_usd")
+    pools = AgentPool.objects.exclude(budget_day_usd=None).values_list("kind", "budget_day_usd")
+    caps += [(kind, cap) for kind, cap in pools if cap is not None]
     with connection.cursor() as cursor:
         for scope, cap in caps:
             cursor.execute(
@@ -111,7 +112,7 @@ def _book(entries: Sequence[tuple[AgentTask, Decimal, Decimal]]) -> None:
 
 
 def _locked(day: date, scopes: list[str]) -> Sequence[Budget]:
-    return Budget.objects.select_for_update().filter(day=day, scope__in=scopes).order_by("scope")
+    return list(Budget.objects.select_for_update().filter(day=day, scope__in=scopes).order_by("scope"))
 
 
 def spent_by(calls: Sequence[CallRecord]) -> Decimal:

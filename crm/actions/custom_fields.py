@@ -37,7 +37,9 @@ def _checked(field: CustomField, value: Any) -> Any:
     )
     match field.type:
         case FieldType.NUMBER:
-            if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or abs(value) > 10**15:
+            if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+                raise wrong
+            if abs(value) > 10**15:  # type: ignore[operator]
                 raise wrong
             return float(value) if isinstance(value, Decimal) else value
         case FieldType.BOOLEAN:

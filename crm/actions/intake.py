@@ -193,7 +193,7 @@ def receive_inquiry(
 def default_source(channel: Channel) -> LeadSource:
     """The source that stands for a channel when none is named; made on first use."""
     return LeadSource.objects.get_or_create(
-        code=channel.value, defaults={"name": channel.label, "kind": channel}
+        code=channel.value, defaults={"name": str(channel.label), "kind": channel}
     )[0]
 
 

@@ -177,7 +177,7 @@ def _plain(value: Any) -> Any:
 
 def _line(name: str, old: Any, new: Any) -> str:
     label = {"email": _("e-mail"), "phone": _("phone"), "custom": _("own fields")}.get(name)
-    label = label or str(Lead._meta.get_field(name).verbose_name)
+    label = label or str(getattr(Lead._meta.get_field(name), "verbose_name", name))
     if name == "custom":
         return _("changed %s") % label
     return _("changed %(field)s from %(old)s to %(new)s") % {
@@ -210,8 +210,8 @@ def assign_lead(lead_id: int, *, by: Actor, owner: User | None) -> Lead:
     allowed = reach(by, Verb.REASSIGN)
     if allowed == Reach.OWN_OR_POOL and lead.owner_id is None and owner != by.user:
         raise PermissionRefused(_("Take the lead from the pool yourself; then you may give it away."))
-    in_team = Team.objects.filter(pk=lead.team_id, members__user=owner)
-    if owner and allowed != Reach.ALL and lead.team_id and not in_team.exists():
+    is_foreign = owner and allowed != Reach.ALL and lead.team_id
+    if is_foreign and not Team.objects.filter(pk=lead.team_id or 0, members__user=owner).exists():
         raise InvalidValue(_("%s is not in this lead's team.") % owner, field="owner")
     before = lead.owner_id
     lead.owner = owner

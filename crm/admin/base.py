@@ -30,7 +30,7 @@ class CappedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        return self.object_list.order_by()[: self.most].count()
+        return self.object_list.order_by()[: self.most].count()  # type: ignore[attr-defined]
 
 
 class ActionForm(forms.ModelForm):

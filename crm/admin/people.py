@@ -37,7 +37,7 @@ class UserAdmin(SetUpAdmin):
     ordering = ("name",)
     fields = ("email", "name", "role", "is_active", "time_zone", "locale", "capacity", "is_accepting")
 
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if not change:
             words = _("The password to begin with is %(password)s. It is shown this once.")

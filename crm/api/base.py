@@ -51,8 +51,8 @@ __all__ = [
 def actor_of(request: Request) -> Actor:
     """Who acts: the person of the session, or the token on its owner's rights."""
     if isinstance(request.auth, ApiToken):
-        return Actor.api(request.user, label=request.auth.name, scopes=frozenset(request.auth.scopes))
-    return Actor.of(request.user)
+        return Actor.api(request.user, label=request.auth.name, scopes=frozenset(request.auth.scopes))  # type: ignore[arg-type]
+    return Actor.of(request.user)  # type: ignore[arg-type]
 
 
 class HasScope(BasePermission):
@@ -118,7 +118,7 @@ class ApiViewMixin:
         handler = getattr(self, method, None) if is_known else None
         if handler is None:
             self.http_method_not_allowed(request)  # type: ignore[attr-defined]
-        answer = partial(handler, request, *self.args, **self.kwargs)
+        answer = partial(handler, request, *self.args, **self.kwargs)  # type: ignore[misc, arg-type]
         if request.method in SAFE_METHODS:
             return answer()
         key = key_of(request) if request.method == "POST" else ""
@@ -136,11 +136,11 @@ class ApiViewMixin:
         return response
 
 
-class ApiView(ApiViewMixin, APIView):
+class ApiView(ApiViewMixin, APIView):  # type: ignore[misc]
     """One address with its methods."""
 
 
-class ApiViewSet(ApiViewMixin, viewsets.GenericViewSet):
+class ApiViewSet(ApiViewMixin, viewsets.GenericViewSet):  # type: ignore[misc]
     """A collection and its records: `list` pages by keyset over `orderings`, the first is the default."""
 
     orderings: ClassVar[tuple[Ordering, ...]] = (Ordering("created_at", descending=True),)
@@ -183,7 +183,7 @@ class UndoSerializer(serializers.Serializer):
     """POST to /api/v1/undo/<id>/ before `expires_at` to take the change back."""
 
     id = serializers.UUIDField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     expires_at = serializers.DateTimeField()
 
 

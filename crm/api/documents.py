@@ -166,7 +166,7 @@ class LeadSerializer(serializers.Serializer):
     outcome = serializers.ChoiceField(Outcome.choices)
     owner = PersonSerializer(allow_null=True)
     team = NamedSerializer(allow_null=True)
-    source = SourceSerializer()
+    source = SourceSerializer()  # type: ignore[assignment]
     version = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
@@ -176,7 +176,7 @@ class FactorSerializer(serializers.Serializer):
     """One reason of a score. A verified one quotes the record word for word."""
 
     points = serializers.IntegerField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     quote = serializers.CharField(allow_blank=True)
     source_kind = serializers.ChoiceField(FactorSource.choices, allow_blank=True)
     verified = serializers.BooleanField()
@@ -245,7 +245,7 @@ class TimelineEventSerializer(serializers.Serializer):
     actor = PersonSerializer(allow_null=True)
     actor_label = serializers.CharField(allow_blank=True)
     summary = serializers.CharField(allow_blank=True)
-    data = serializers.DictField()
+    data = serializers.DictField()  # type: ignore[assignment]
 
 
 # --- follow-ups -------------------------------------------------------------------------------------------

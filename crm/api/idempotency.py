@@ -101,7 +101,7 @@ def fingerprint_of(request: Request) -> str:
     """SHA-256 of what the body says: equal for equal JSON, whatever its spacing; files by their content."""
     digest = hashlib.sha256()
     if request.FILES:
-        for name, values in sorted(request.data.lists()):
+        for name, values in sorted(request.data.lists()):  # type: ignore[union-attr]
             digest.update(repr((name, [v for v in values if isinstance(v, str)])).encode())
         for name, file in sorted(request.FILES.items()):
             digest.update(repr((name, file.name, file.size)).encode())

@@ -88,7 +88,7 @@ class InquirySerializer(LeadChangeSerializer):
 
     message = TextField(max_length=20_000, required=False, allow_blank=True)
     external_id = TextField(max_length=200, required=False, allow_blank=True)
-    source = serializers.SlugRelatedField(
+    source = serializers.SlugRelatedField(  # type: ignore[assignment]
         slug_field="code", queryset=LeadSource.objects.all(), required=False, help_text="Code of the source."
     )
     utm = serializers.DictField(child=TextField(max_length=200), required=False)
@@ -244,7 +244,10 @@ class TimelineViewSet(ApiViewSet):
     @extend_schema(summary="Read a lead's story", responses=TimelineEventSerializer(many=True))
     def list(self, request: Request, public_id: UUID) -> Response:
         lead_id = (
-            Lead.objects.visible_to(actor_of(request)).filter(public_id=public_id).values_list("pk").first()
+            Lead.objects.visible_to(actor_of(request))
+            .filter(public_id=public_id)
+            .values_list("pk", flat=True)
+            .first()
         )
         if lead_id is None:
             raise Http404

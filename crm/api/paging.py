@@ -56,7 +56,7 @@ class RowComparison(Func):
         super().__init__(*expressions)
         self.operator = operator
 
-    def as_sql(self, compiler: Any, connection: Any, **_context: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any, **_context: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         parts, parameters = [], []
         for expression in self.source_expressions:
             sql, values = compiler.compile(expression)
@@ -122,7 +122,7 @@ class KeysetPagination(BasePagination):
     Rows may be model instances or the dicts of `.values()`; those need `id` and the ordering's column.
     """
 
-    def paginate_queryset(self, queryset: QuerySet, request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
         self.limit = _limit(request.query_params.get(LIMIT))
         self.ordering = _ordering(request.query_params.get(ORDERING), view.orderings)

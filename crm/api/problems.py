@@ -81,12 +81,12 @@ def problem_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     if known is None:
         return None
     headers = {}
-    if getattr(known, "auth_header", None):
-        headers["WWW-Authenticate"] = known.auth_header
+    if challenge := getattr(known, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
     if isinstance(known, ServiceUnavailable):
         headers["Retry-After"] = str(RETRY_AFTER_S)
-    elif getattr(known, "wait", None) is not None:
-        headers["Retry-After"] = str(int(known.wait))
+    elif (wait := getattr(known, "wait", None)) is not None:
+        headers["Retry-After"] = str(int(wait))
     return _respond(_of_api_exception(known), headers)
 
 
@@ -131,7 +131,7 @@ def _of_domain(exc: CRMError, context: dict[str, Any]) -> dict[str, Any]:
     """A refusal of the domain. The view turns a stale row into `current`, in the form its GET would have."""
     more: dict[str, Any] = {}
     view = context.get("view")
-    if isinstance(exc, VersionConflict) and hasattr(view, "current_document"):
+    if isinstance(exc, VersionConflict) and view is not None and hasattr(view, "current_document"):
         more["current"] = view.current_document()
     errors = [{"field": exc.field, "code": exc.code, "message": str(exc)}] if exc.field else []
     return problem(exc.status, exc.code, str(exc), title=str(exc.title), errors=errors, **more)
@@ -177,7 +177,7 @@ def _respond(document: dict[str, Any], headers: dict[str, str] | None = None) ->
 def problem_codes() -> list[tuple[str, int, str]]:
     """(code, status, title) of every problem, for the page that `type` points to."""
     found: dict[str, tuple[int, str]] = {"invalid": (400, _("The request has errors."))}
-    todo: list[type] = [CRMError, exceptions.APIException]
+    todo: list[Any] = [CRMError, exceptions.APIException]
     while todo:
         kind = todo.pop()
         todo += kind.__subclasses__()

@@ -57,8 +57,8 @@ def _openapi_bytes() -> bytes:
 class OpenApiView(ApiView):
     """The description itself. It is the same for everybody and holds no data, so nobody needs to sign in."""
 
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
+    authentication_classes = ()  # type: ignore[misc]
+    permission_classes = (AllowAny,)  # type: ignore[misc]
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:

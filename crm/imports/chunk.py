@@ -54,14 +54,14 @@ class Chunk:
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """What the statements of this chunk are given."""
-        owner, team = first_hands(self.by, channel=Channel.CSV, source=self.job.source)
+        owner, team = first_hands(self.by, channel=Channel.CSV, source=self.job.source)  # type: ignore[arg-type]
         return {
             "job": self.job.pk,
             "first": self.first,
             "last": self.last,
             "at": self.at,
             "source": self.job.source_id,
-            "currency": self.job.source.currency,
+            "currency": self.job.source.currency,  # type: ignore[union-attr]
             "owner": owner and owner.pk,
             "team": team and team.pk,
             "channel": Channel.CSV,

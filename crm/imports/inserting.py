@@ -39,7 +39,7 @@ def insert_sql(
         else:
             expression = f"%({name})s"
             defaults[name] = _default(field)
-        columns.append(connection.ops.quote_name(field.column))
+        columns.append(connection.ops.quote_name(field.column))  # type: ignore[arg-type]
         expressions.append(expression)
     table = connection.ops.quote_name(model._meta.db_table)
     return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(expressions)} {source}", defaults
@@ -56,10 +56,10 @@ def update_rows(model: type[models.Model], rows: Sequence[models.Model], fields:
     """Write these fields of rows that are in memory; the caller holds their locks. One statement."""
     if not rows:
         return
-    names = [model._meta.get_field(name).column for name in fields]
-    quoted = [connection.ops.quote_name(name) for name in names]
+    names = [model._meta.get_field(name).column for name in fields]  # type: ignore[union-attr]
+    quoted = [connection.ops.quote_name(name) for name in names]  # type: ignore[arg-type]
     table = connection.ops.quote_name(model._meta.db_table)
-    values = [{"id": row.pk} | {name: row.__dict__[name] for name in names} for row in rows]
+    values = [{"id": row.pk} | {name: row.__dict__[name] for name in names} for row in rows]  # type: ignore[index]
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {table} AS old SET {', '.join(f'{name} = new.{name}' for name in quoted)}"  # noqa: S608

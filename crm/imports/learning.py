@@ -69,7 +69,7 @@ def learn_from_rows(chunk: Chunk) -> Learned:
     )
     if not rows:
         return Learned()
-    ids = {row.lead_id for row in rows}
+    ids = {row.lead_id for row in rows if row.lead_id}
     leads = Lead.objects.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True).in_bulk()
     points = _Points(ids)
     learned, useless, changed = Learned(), [], {}

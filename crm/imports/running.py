@@ -267,7 +267,7 @@ def converter_of(job: ImportJob) -> RowConverter:
     return RowConverter(
         columns_of(job),
         job.mapping,
-        source=job.source,
+        source=job.source,  # type: ignore[arg-type]
         field_types=dict(known.values_list("key", "type")),
         empty_words=job.options.get("empty_words", ()),
     )

@@ -70,7 +70,7 @@ def avatar(name: str, size: str = "") -> SafeString:
 def keys(context: dict[str, Any], key: str, with_command: bool = False, extra: str = "") -> SafeString:
     """A key cap; with_command writes ⌘ for a Mac and Ctrl for everybody else."""
     request = context.get("request")
-    is_mac = bool(request) and "Mac" in request.headers.get("User-Agent", "")
+    is_mac = request is not None and "Mac" in request.headers.get("User-Agent", "")
     text = (f"⌘{key}" if is_mac else f"Ctrl {key}") if with_command else key
     return format_html('<kbd aria-hidden="true" class="{}">{}</kbd>', extra, text)
 
@@ -80,7 +80,7 @@ def percent(part: Decimal | float | None, whole: Decimal | float | None) -> int:
     """part of whole as a whole number from 0 to 100; 0 when there is no whole."""
     if not part or not whole:
         return 0
-    return max(0, min(100, round(100 * part / whole)))
+    return max(0, min(100, round(100 * float(part) / float(whole))))
 
 
 @register.filter

@@ -54,7 +54,8 @@ class ProfileForm(forms.ModelForm):
 def profile(request: HttpRequest) -> HttpResponse:
     """The person's own page."""
     form = ProfileForm(
-        request.POST if request.method == "POST" else None, instance=User.objects.get(pk=request.user.pk)
+        request.POST if request.method == "POST" else None,
+        instance=User.objects.get(pk=request.user.pk),  # type: ignore[misc]
     )
     if request.method == "POST" and form.is_valid():
         update_own_profile(by=by(request), **form.cleaned_data)

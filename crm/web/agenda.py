@@ -210,8 +210,8 @@ def _marks(leads: Iterable[Lead]) -> dict[int, Mark]:
 def _row(lead: Lead, mark: Mark | None, now: datetime) -> AgendaRow:
     due = lead.next_action_at
     is_due = due is not None and due < _end_of_day(now)
-    is_late = is_due and due < _start_of_day(now)
-    if is_late:
+    is_late = due is not None and due < _start_of_day(now)
+    if due is not None and is_late:
         when = words.lateness(due, now)
     elif is_due:
         when = words.day_and_time(due, now)
@@ -233,11 +233,12 @@ def _row(lead: Lead, mark: Mark | None, now: datetime) -> AgendaRow:
 def _reason(lead: Lead, now: datetime) -> str:
     """Why this lead, why now, in one line."""
     asked = words.shortened(lead.asked or "", 120)  # type: ignore[attr-defined]
-    unanswered = lead.last_inbound_at and (
-        lead.last_outbound_at is None or lead.last_outbound_at < lead.last_inbound_at
+    wrote_at = lead.last_inbound_at
+    is_answered = wrote_at is None or (
+        lead.last_outbound_at is not None and lead.last_outbound_at >= wrote_at
     )
-    if unanswered and lead.last_inbound_at < _start_of_day(now):
-        day = words.day_and_time(lead.last_inbound_at, now)
+    if wrote_at and not is_answered and wrote_at < _start_of_day(now):
+        day = words.day_and_time(wrote_at, now)
         if asked:
             return _("Nothing sent since %(day)s: “%(words)s”") % {"day": day, "words": asked}
         return _("Wrote on %(day)s; nothing sent since") % {"day": day}

@@ -169,7 +169,8 @@ def sources_of(follow_up: FollowUp) -> list[tuple[str, str]]:
             wanted.setdefault(kind, set()).add(source_id)
     for kind, (rows, text_field) in _ROWS.items():
         if kind in wanted:
-            texts = rows.filter(lead=follow_up.lead, pk__in=wanted[kind]).values_list(text_field, flat=True)
+            of_lead = rows.filter(lead=follow_up.lead, pk__in=wanted[kind])  # type: ignore[misc]
+            texts = of_lead.values_list(text_field, flat=True)
             sources += [(str(FactorSource(kind).label), text) for text in texts]
     return sources
 

@@ -163,7 +163,8 @@ def owners(user: User, one: Lead) -> list[tuple[str, str]]:
 def _chosen_owner(value: str) -> User | None:
     if not value:
         return None
-    owner = User.objects.filter(public_id=read_uuid(value)).first() if read_uuid(value) else None
+    public_id = read_uuid(value)
+    owner = User.objects.filter(public_id=public_id).first() if public_id else None
     if owner is None:
         raise InvalidValue(_("Choose a person from the list."), field="owner")
     return owner

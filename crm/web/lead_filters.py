@@ -60,7 +60,8 @@ class LeadFilters:
         unknown = sorted(set(query) - KNOWN)
         if unknown:
             raise BadRequest(f"There is no filter {unknown[0][:40]!r}.")
-        found = cls(**{name: query[name].strip()[:200] for name in query if query[name].strip()})
+        given = {name: str(query[name]).strip()[:200] for name in query}
+        found = cls(**{name: text for name, text in given.items() if text})  # type: ignore[arg-type]
         allowed = {
             "status": {"", "open", *LeadStatus.values},
             "score": {"", *SCORES},
@@ -127,8 +128,8 @@ class LeadFilters:
         if self.owner:
             chips.append(Chip(_("Owner"), self._owner_name(), self.url(owner="")))
         if self.source:
-            name = LeadSource.objects.filter(code=self.source).values_list("name", flat=True).first()
-            chips.append(Chip(_("Source"), name or self.source, self.url(source="")))
+            source = LeadSource.objects.filter(code=self.source).values_list("name", flat=True).first()
+            chips.append(Chip(_("Source"), source or self.source, self.url(source="")))
         if self.created:
             words = {"1d": _("last 24 hours"), "7d": _("last 7 days"), "30d": _("last 30 days")}
             chips.append(Chip(_("Came in"), words[self.created], self.url(created="")))

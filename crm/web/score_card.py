@@ -74,7 +74,8 @@ def _title(band: str) -> str:
 def _origin(score: Score) -> str:
     if score.is_sample:
         return _("Sample")
-    return {ScoreKind.RULES: _("Rules"), ScoreKind.STATISTICS: _("Statistics")}.get(score.kind, _("Estimate"))
+    words = {ScoreKind.RULES.value: _("Rules"), ScoreKind.STATISTICS.value: _("Statistics")}
+    return words.get(score.kind, _("Estimate"))
 
 
 def _note(score: Score) -> str:

@@ -117,7 +117,7 @@ class Command(BaseCommand):
 
     def _check(self, job: ImportJob, by: Actor) -> ImportJob:
         self.stdout.write(
-            f"{job.file_name}: {job.encoding}, {len(job.columns)} columns, source {job.source.name}"
+            f"{job.file_name}: {job.encoding}, {len(job.columns)} columns, source {job.source.name}"  # type: ignore[union-attr]
         )
         for name, target in job.mapping.items():
             if target and not target.startswith(CUSTOM):
