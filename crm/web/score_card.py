@@ -22,7 +22,8 @@ class Reason:
 @dataclass(frozen=True, slots=True)
 class ScoreCard:
     value: int | None
-    title: str
+    title: str  # the band in a word
+    summary: str
     origin: str  # "Rules", "Estimate", "Sample"
     is_machine: bool
     note: str
@@ -35,11 +36,11 @@ class ScoreCard:
 def score_card(lead: Lead) -> ScoreCard:
     """Two queries. The reasons are those of the score that the blend was taken from."""
     if lead.score is None:
-        return ScoreCard(None, _("Not scored yet"), "", False, "", None, [], [], [])
+        return ScoreCard(None, _("Not scored yet"), "", "", False, "", None, [], [], [])
     scores = {score.kind: score for score in Score.objects.filter(lead=lead, is_current=True)}
     shown = scores.get(lead.score_source) or scores.get(ScoreKind.BLEND)
     if shown is None:
-        return ScoreCard(lead.score, _title(lead.band), "", False, "", None, [], [], [])
+        return ScoreCard(lead.score, _title(lead.band), "", "", False, "", None, [], [], [])
     factors = list(shown.factors.all())
     adds_up = shown.kind == ScoreKind.RULES and shown.base + sum(f.points for f in factors) == shown.value
     most = max((abs(f.points) for f in factors), default=0) or 1
@@ -56,7 +57,8 @@ def score_card(lead: Lead) -> ScoreCard:
     ]
     return ScoreCard(
         value=lead.score,
-        title=shown.summary or _title(lead.band),
+        title=_title(lead.band),
+        summary=shown.summary,
         origin=_origin(shown),
         is_machine=shown.kind == ScoreKind.MODEL,
         note=_note(shown),

@@ -43,6 +43,11 @@ class Entry:
     when: str
     exact: str
 
+    @property
+    def joint(self) -> str:
+        """Between who and what: nothing when they read as one sentence."""
+        return "·" if self.summary[:1].isupper() else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Tab:

@@ -23,7 +23,7 @@
   document.body.addEventListener("sheet-close", () => sheet?.close());
 
   const fit = (area) => {
-    area.rows = Math.max(Number(area.dataset.least || area.rows), 2);
+    area.rows = Math.max(Number(area.dataset.least || area.rows), 1);
     while (area.scrollHeight > area.clientHeight + 2 && area.rows < 40) area.rows += 1;
   };
   const ready = (root) => {
