@@ -21,6 +21,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from crm import feed, ports
+from crm.errors import PermissionRefused
 from crm.models import Actor, Theme, Undo, User
 from crm.permissions import Verb, may
 from crm.web import words
@@ -173,7 +174,10 @@ def screen(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     def with_cursor(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.method == "GET" and not request.htmx:  # type: ignore[attr-defined]
             request.live_seq = feed.current_seq()  # type: ignore[attr-defined]
-        response = view(request, *args, **kwargs)
+        try:
+            response = view(request, *args, **kwargs)
+        except PermissionRefused as refused:
+            response = render(request, "403.html", {"reason": str(refused)}, status=403)
         patch_vary_headers(response, ["HX-Request", "Cookie"])
         response.headers.setdefault("Cache-Control", "private, no-store")
         return response

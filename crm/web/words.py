@@ -74,6 +74,11 @@ def capped(count: int, cap: int) -> str:
     return f"{number}+" if count > cap else number
 
 
+def whole(count: int) -> str:
+    """A count with its thousands apart: "1,183"."""
+    return formats.number_format(count, 0, force_grouping=True)
+
+
 def shortened(text: str, length: int) -> str:
     """One line of at most `length` characters, with an ellipsis where it was cut."""
     line = " ".join(text.split())

@@ -61,6 +61,8 @@ FORMS: dict[str, dict[str, str]] = {
     "POST /follow-ups/{follow_up}/settle/": {"outcome": "sent"},
     "POST /me/": {"name": "Changed", "time_zone": "UTC", "theme": "dark", "signature": "Me"},
     "POST /me/theme/": {"theme": "dark"},
+    "POST /imports/{import}/match/": {"column-0": "name"},
+    "POST /imports/{import}/run/": {"analyse": "none"},
     "POST /agents/{pool}/scale/": {"target": "5"},
     "POST /agents/{pool}/switch/": {"to": "pause"},
 }
