@@ -17,7 +17,6 @@ from crm.actions.imports import (
     check_import,
     map_import,
     run_import,
-    source_named,
     upload_import,
 )
 from crm.errors import CRMError, ImportRefused
@@ -99,9 +98,8 @@ def _upload(request: HttpRequest) -> ImportJob:
     file = request.FILES.get("file")
     if file is None:
         raise ImportRefused(_("Choose a file first."), field="file")
-    name = request.POST.get("source", "").strip()[:120]
-    source = source_named(name) if name and "\0" not in name else None
-    return upload_import(file, by=by(request), file_name=file.name or "", source=source)
+    source = request.POST.get("source", "").replace("\0", "").strip()[:120]
+    return upload_import(file, by=by(request), file_name=file.name or "", source=source or None)
 
 
 def _lines(request: HttpRequest) -> list[ImportLine]:
