@@ -6,8 +6,8 @@ own sums and adds only rows that are new since its last scrape; processes agree,
 rows.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
@@ -60,11 +60,11 @@ class AgentsCollector:
         self._calls: Counter[tuple[str, ...]] = Counter()
         self._call_ms: Counter[tuple[str, ...]] = Counter()
         self._tokens: Counter[tuple[str, ...]] = Counter()
-        self._cost: Counter[tuple[str, ...]] = Counter()
+        self._cost: defaultdict[tuple[str, ...], float] = defaultdict(float)
         self._invalid: Counter[tuple[str, ...]] = Counter()
         self._repairs: Counter[tuple[str, ...]] = Counter()
         self._tasks: Counter[tuple[str, ...]] = Counter()
-        self._task_s: Counter[tuple[str, ...]] = Counter()
+        self._task_s: defaultdict[tuple[str, ...], float] = defaultdict(float)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not touch the database."""
@@ -137,14 +137,14 @@ def _rows(statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
-def _gauge(name: str, text: str, labels: list[str], values: dict[tuple[str, ...], Any]) -> Metric:
+def _gauge(name: str, text: str, labels: list[str], values: Mapping[Any, Any]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=labels)
     for label_values, value in values.items():
         family.add_metric(label_values, value)
     return family
 
 
-def _counter(name: str, text: str, labels: list[str], values: dict[tuple[str, ...], Any]) -> Metric:
+def _counter(name: str, text: str, labels: list[str], values: Mapping[Any, Any]) -> Metric:
     family = CounterMetricFamily(name, text, labels=labels)
     for label_values, value in values.items():
         family.add_metric(label_values, value)

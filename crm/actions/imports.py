@@ -253,7 +253,7 @@ def cancel_import(import_id: int, *, by: Actor) -> ImportJob | None:
     if job.state != ImportState.RUNNING:
         job_id, stored_as = job.pk, job.stored_as
         job.delete()
-        if job.options.get("made_source"):
+        if job.source and job.options.get("made_source"):
             _forget_source(job.source)
         transaction.on_commit(lambda: _forget(job_id, stored_as))
         return None

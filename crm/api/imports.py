@@ -70,7 +70,7 @@ class MappingSerializer(StrictSerializer):
 
     mapping = MappingField(required=False)
     outcome = TextField(max_length=120, required=False, allow_blank=True)
-    source = TextField(max_length=120, required=False)
+    source = TextField(max_length=120, required=False)  # type: ignore[assignment]
     policy = serializers.ChoiceField(ImportPolicy.choices, required=False)
 
 
@@ -117,7 +117,7 @@ class ImportSerializer(serializers.Serializer):
     work = serializers.ChoiceField(JobState.choices, help_text="of what was asked last: check or run")
     error = serializers.CharField()
     warnings = serializers.ListField(child=serializers.CharField())
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     policy = serializers.ChoiceField(ImportPolicy.choices)
     analyse = serializers.CharField()
     rows_total = serializers.IntegerField()
@@ -159,7 +159,7 @@ class ImportViewSet(ApiViewSet):
     queryset = ImportJob.objects.none()
     serializer_class = ImportSerializer
     write_scope = "import"
-    parser_classes: ClassVar[Any] = (StrictJSONParser, MultiPartParser)
+    parser_classes: ClassVar[Any] = (StrictJSONParser, MultiPartParser)  # type: ignore[misc]
 
     def get_queryset(self) -> QuerySet[ImportJob]:
         return ImportJob.objects.visible_to(self.actor).select_related("source", "job")
@@ -276,9 +276,9 @@ class ImportRowViewSet(ApiViewSet):
         job = ImportJob.objects.visible_to(self.actor).filter(public_id=public_id).first()
         if job is None:
             raise Http404
-        columns = ("id", "row_no", "line_no", "verdict", "field", "message")
+        columns = ["id", "row_no", "line_no", "verdict", "field", "message"]
         if rows_of(job).model is ImportRow:
-            columns += ("lead__public_id",)
+            columns.append("lead__public_id")
         rows = self.paginate_queryset(self.filter_queryset(rows_of(job).order_by()).values(*columns))
         return self.get_paginated_response([row_document(row) for row in rows or []])
 
