@@ -3,7 +3,8 @@
 import re
 from typing import TypeVar
 
-from django.db.models import Q, QuerySet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import BooleanField, Func, Q, QuerySet
 
 from crm.actions.identity import fold
 from crm.models import Lead
@@ -13,6 +14,15 @@ SHORTEST = 2  # characters
 MOST_WORDS = 8
 _PHONE = re.compile(r"\+?[\d\s()./-]{4,}")
 Leads = TypeVar("Leads", bound=QuerySet[Lead])
+
+
+class _IsAmong(Func):
+    """`id = ANY(ARRAY(subquery))`: as `IN (subquery)`, but always by the primary key. For IN the planner may
+    read the whole table, because it does not know how few candidates there are."""
+
+    template = "(%(expressions)s))"
+    arg_joiner = " = ANY("
+    output_field = BooleanField()
 
 
 def search_words(text: str) -> list[str]:
@@ -38,4 +48,4 @@ def matching(leads: Leads, text: str) -> Leads:
         anywhere = Q(search_text__contains=word)
         at_start = Q(search_text__startswith=word) | Q(search_text__contains=f" {word}")
         found = found.filter(anywhere if len(word) >= 3 else at_start)
-    return leads.filter(pk__in=found.values("pk")[:CANDIDATES])
+    return leads.filter(_IsAmong("pk", ArraySubquery(found.values("pk")[:CANDIDATES])))

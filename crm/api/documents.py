@@ -84,12 +84,12 @@ _LEAD = f"""
     {_utc("lead.snoozed_until")} AS snoozed_until,
     {_utc("lead.last_inbound_at")} AS last_inbound_at, {_utc("lead.last_outbound_at")} AS last_outbound_at,
     lead.outcome,
-    CASE WHEN owner.id IS NOT NULL THEN json_build_object('id', owner.public_id, 'name', owner.name) END
-        AS owner,
-    CASE WHEN team.id IS NOT NULL THEN json_build_object('id', team.public_id, 'name', team.name) END AS team,
-    json_build_object('code', source.code, 'name', source.name) AS source,
+    (SELECT json_build_object('id', public_id, 'name', name) FROM crm_user WHERE id = lead.owner_id) AS owner,
+    (SELECT json_build_object('id', public_id, 'name', name) FROM crm_team WHERE id = lead.team_id) AS team,
+    (SELECT json_build_object('code', code, 'name', name) FROM crm_leadsource WHERE id = lead.source_id)
+        AS source,
     lead.version, {_utc("lead.created_at")} AS created_at, {_utc("lead.updated_at")} AS updated_at
-"""
+"""  # noqa: S608
 _LEAD_DETAIL = f"""
     lead.mailing_address, lead.physical_address, lead.custom,
     (SELECT coalesce(json_agg(row_to_json(current)), '[]') FROM (
@@ -107,9 +107,6 @@ _DOCUMENTS = """
     SELECT (SELECT row_to_json(document)::text FROM (SELECT {columns}) AS document)
     FROM unnest(%s::bigint[]) WITH ORDINALITY AS wanted (id, position)
     JOIN crm_lead AS lead ON lead.id = wanted.id
-    JOIN crm_leadsource AS source ON source.id = lead.source_id
-    LEFT JOIN crm_user AS owner ON owner.id = lead.owner_id
-    LEFT JOIN crm_team AS team ON team.id = lead.team_id
     ORDER BY wanted.position
 """
 _LEAD_DOCUMENTS = _DOCUMENTS.format(columns=_LEAD)
