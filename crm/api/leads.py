@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
+import orjson
 from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
@@ -30,13 +31,13 @@ from crm.api.base import (
     undo_document,
 )
 from crm.api.documents import (
+    LEAD,
+    LEAD_DETAIL,
     TIMELINE_COLUMNS,
     LeadDetailSerializer,
     LeadSerializer,
     TimelineEventSerializer,
-    lead_detail,
     lead_document,
-    lead_documents,
     timeline_document,
 )
 from crm.api.filters import PersonFilter, TimeFilter, WholeNumberFilter
@@ -168,9 +169,9 @@ class LeadViewSet(ApiViewSet):
 
     @extend_schema(summary="List leads", responses=LeadSerializer(many=True))
     def list(self, request: Request) -> Response:
-        leads = self.filter_queryset(self.get_queryset()).values("id", *LEAD_ORDERS)
-        rows = self.paginate_queryset(leads)
-        return self.get_paginated_response(lead_documents(row["id"] for row in rows or ()))
+        leads = self.filter_queryset(self.get_queryset())
+        rows = self.paginate_queryset(leads.values("id", *LEAD_ORDERS, document=LEAD)) or []
+        return self.get_paginated_response([orjson.Fragment(row["document"]) for row in rows])
 
     @extend_schema(summary="Read a lead", responses=LeadDetailSerializer)
     def retrieve(self, request: Request, public_id: UUID) -> Response:
@@ -231,7 +232,11 @@ class LeadViewSet(ApiViewSet):
         return Response(document, headers={"ETag": etag_of(document["version"])})
 
     def current_document(self) -> dict[str, Any]:
-        return lead_detail(self.record_id())
+        leads = self.get_queryset().filter(public_id=self.kwargs["public_id"])
+        text = leads.values_list(LEAD_DETAIL, flat=True).first()
+        if text is None:
+            raise Http404
+        return orjson.loads(text)
 
 
 class TimelineViewSet(ApiViewSet):

@@ -24,6 +24,7 @@ from crm.models import (
     ScoreSource,
     TimelineEvent,
     User,
+    band_of,
 )
 from tests.crm.api.conftest import Caller, assert_problem, fields
 from tests.factories import make_lead, make_source, make_team, make_user
@@ -183,14 +184,14 @@ def test_search_counts_only_what_the_caller_may_see(
 
 
 @pytest.mark.parametrize("query", ["", "?status=new&owner=me&score_min=1", "?q=lead", "?ordering=-score"])
-def test_a_list_costs_four_statements_however_long(
+def test_a_list_costs_three_statements_however_long(
     api: Caller, admin: User, django_assert_num_queries: Any, query: str
 ):
     api.get(URL)
     for count in (1, 8):
         for _lead in range(count):
             make_lead(owner=admin, email="a@b.example", score=5, score_source=ScoreSource.RULES)
-        with django_assert_num_queries(4):  # token, rate, page, ways to reach
+        with django_assert_num_queries(3):  # token, rate, page
             api.get(URL + query)
 
 
@@ -316,7 +317,7 @@ def test_a_lead_shows_its_scores_and_their_reasons(api: Caller, django_assert_nu
     ScoreFactor.objects.create(score=score, points=20, label="Wants a quote")
     Score.objects.create(lead=lead, kind="blend", value=80, band="hot", blended_from="rules")
     api.get(url_of(lead))
-    with django_assert_num_queries(4):  # token, rate, may it be seen, all of it
+    with django_assert_num_queries(3):  # token, rate, all of it
         response = api.get(url_of(lead))
     assert response["ETag"] == '"1"'
     blend, rules = response.json()["scores"]
@@ -471,3 +472,18 @@ def test_somebody_elses_lead_has_no_story(token_caller: Callable[..., Caller]):
     rep = token_caller(make_user(Role.REP))
     assert_problem(rep.get(url_of(lead, "timeline/")), 404, "not_found")
     assert_problem(rep.get(url_of(lead)), 404, "not_found")
+
+
+@pytest.mark.parametrize("score", [None, 0, 49, 50, 74, 75, 100])
+def test_the_band_in_the_document_is_the_band_of_the_score(api: Caller, score: int | None):
+    source = "" if score is None else ScoreSource.RULES
+    lead = make_lead(score=score, score_source=source)
+    assert api.get(url_of(lead)).json()["band"] == band_of(score)
+
+
+def test_a_document_holds_any_text_unharmed(api: Caller):
+    name = 'Jürgen "\\" <b>\u2028\u202e 李 \x07 %s'
+    lead = make_lead(name=name, custom={"a": [1, {"b": None}]})
+    assert api.get(url_of(lead)).json()["name"] == name
+    assert api.get(URL).json()["results"][0]["name"] == name
+    assert api.get(url_of(lead)).json()["custom"] == {"a": [1, {"b": None}]}
