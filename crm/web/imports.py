@@ -316,7 +316,7 @@ def import_cancel(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @screen
 @require_GET
-def import_problems(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def import_problems(request: HttpRequest, public_id: UUID) -> StreamingHttpResponse:
     """The refused rows as a CSV file, streamed."""
     job = _job(request, public_id)
     answer = StreamingHttpResponse(problem_lines(job), content_type="text/csv; charset=utf-8")
