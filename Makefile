@@ -38,9 +38,6 @@ test-e2e: $(DEV_PACKAGES) test-deps ## journeys in Chromium, with axe
 screenshots: $(DEV_PACKAGES) test-deps ## pictures of the screens, into docs/img
 	@SCREENSHOTS_TO=docs/img exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q tests/e2e/test_screens.py -k "axe or palette"
 
-screenshots: $(DEV_PACKAGES) test-deps ## pictures of the screens, light and dark, wide and narrow, into docs/img
-	@SCREENSHOTS_TO=docs/img exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q tests/e2e/test_screens.py $(ARGS)
-
 check: $(DEV_PACKAGES) ## formats, types, layers, templates, migrations, deployment settings, pins
 	@$(OWN) .ci/check $(BIN)
 
