@@ -162,9 +162,9 @@ def map_import(
     kept = {name: "" if target in taken else target for name, target in job.mapping.items()}
     job.mapping = kept | changes
     check_mapping(job.mapping, columns)
+    unused = job.source if source and job.options.get("made_source") else None
     if source:
-        job.source, is_new = source_for(source)
-        job.options["made_source"] = is_new
+        job.source, job.options["made_source"] = source_for(source)
     if policy:
         job.policy = _known_policy(policy)
     if empty_words is not None:
@@ -177,6 +177,8 @@ def map_import(
     ]
     job.state, job.error = ImportState.MAPPED, ""
     job.save_changed("mapping", "source", "policy", "options", "warnings", "state", "error")
+    if unused and unused != job.source:
+        _forget_source(unused)
     _set_job(job, phase=OVER, state=JobState.QUEUED)
     events.publish(events.ImportProgressed(job.pk, job.state))
     return job

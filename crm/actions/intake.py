@@ -317,9 +317,14 @@ def _remember(lead: Lead, identity: Identity, *, raw_email: str, raw_phone: str)
 def _tell_inquiry(lead: Lead, inquiry: Inquiry, *, by: Actor, again: bool) -> None:
     actor = Actor.customer(lead.name) if inquiry.channel in FROM_CUSTOMER else by
     first_words = inquiry.message.replace("\n", " ")[:220]
-    what = _("Asked again (%s)") if again else _("Asked for the first time (%s)")
-    summary = what % inquiry.get_channel_display() + (f": {first_words}" if first_words else "")
+    summary = opening(inquiry.channel, again=again) + (f": {first_words}" if first_words else "")
     tell(lead, "inquiry.received", summary, by=actor, inquiry=str(inquiry.public_id), again=again)
+
+
+def opening(channel: str, *, again: bool) -> str:
+    """How the story tells of an inquiry, before its first words."""
+    what = _("Asked again (%s)") if again else _("Asked for the first time (%s)")
+    return what % Channel(channel).label
 
 
 def _as_json(payload: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from crm.actions.intake import first_hands
+from crm.actions.intake import first_hands, opening
 from crm.imports.judging import ROW_KEY
 from crm.models import Actor, Channel, ImportJob
 
@@ -69,7 +69,7 @@ class Chunk:
             "actor_kind": self.by.kind,
             "actor": self.by.user and self.by.user.pk,
             "actor_label": self.by.label[:120],
-            "came_in": _("Came in by %s") % Channel.CSV.label.lower(),
-            "asked_again": _("Asked again by %s") % Channel.CSV.label.lower(),
+            "came_in": opening(Channel.CSV, again=False),
+            "asked_again": opening(Channel.CSV, again=True),
             "updated": _("updated from the file %s") % self.job.file_name[:200],
         }

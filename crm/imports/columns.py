@@ -111,12 +111,14 @@ def _columns(header: Header, cells: list[list[str]], empty_words: set[str], *, d
         if keys[key] > 1:
             key = f"{key[:56]}_{keys[key]}"
         values = [row[position] for row in cells if row[position] and row[position] not in empty_words]
-        column = Column(
-            name, key, filled=len(values), samples=[v[:80] for v in islice(dict.fromkeys(values), 3)]
-        )
+        column = Column(name, key, filled=len(values), samples=_samples(values))
         _guess_type(column, values, decimal=decimal)
         columns.append(column)
     return columns
+
+
+def _samples(values: list[str]) -> list[str]:
+    return [value[:80].replace("\0", "\ufffd") for value in islice(dict.fromkeys(values), 3)]
 
 
 def custom_key(name: str) -> str:
@@ -129,11 +131,13 @@ def _guess_type(column: Column, values: list[str], *, decimal: str) -> None:
     if not values:
         return
     distinct = list(dict.fromkeys(values))
+    money, _in_doubt = number_style([split_money(value)[0] for value in distinct], fallback=decimal)
+    column.decimal = money.decimal if money else decimal
     style, _in_doubt = number_style(distinct, fallback=decimal)
     if len(distinct) == len([v for v in distinct if _is_boolean(v)]) and {fold(v) for v in distinct} != {"x"}:
         column.type = FieldType.BOOLEAN
     elif style and not any(_is_code(value) for value in distinct):
-        column.type, column.decimal = FieldType.NUMBER, style.decimal
+        column.type = FieldType.NUMBER
     elif all(looks_like_date(value) for value in distinct):
         dates = date_style([value for value in distinct if date_style([value])])
         if dates and 10 * sum(not dates.reads(value) for value in distinct) <= len(distinct):

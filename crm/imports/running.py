@@ -220,12 +220,17 @@ class ImportRun:
 
 
 def _locked(import_id: int) -> ImportJob:
-    """The import under lock, its Job and source beside it."""
-    return (
-        ImportJob.objects.select_related("source", "job", "created_by")
+    """The import under lock, its Job and source beside it.
+
+    The Job is read by a statement of its own: a join would show it as it was before the lock was waited for.
+    """
+    job = (
+        ImportJob.objects.select_related("source", "created_by")
         .select_for_update(of=("self",))
         .get(pk=import_id)
     )
+    assert job.job.pk  # read now
+    return job
 
 
 def _move(job: ImportJob, phase: str, *, row: int = 0, state: str = JobState.RUNNING) -> None:

@@ -79,7 +79,7 @@ def sniff_encoding(path: Path, head: bytes) -> str:
         if head.startswith(mark):
             return encoding
     zeros = head[0::2].count(0), head[1::2].count(0)
-    if sum(zeros) > len(head) // 4:
+    if max(zeros) * 5 > len(head) and min(zeros) * 20 < max(zeros):
         return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
     if sum(zeros) > len(head) // 100:
         raise ImportRefused(_("This is not a text file. Save the table as CSV first."))

@@ -133,7 +133,8 @@ class Command(BaseCommand):
         if job.analyse != NONE:
             leads = leads_to_analyse(job).count()
             price = ports.price_of_analysis(leads)
-            self.stdout.write(f"analysis of {leads:,} leads is queued, about ${price:.2f}")
+            about = f", about ${price:.2f}" if price else ""
+            self.stdout.write(f"{leads:,} leads are handed to the agents for analysis{about}")
         return job
 
     def _work(self, job: ImportJob, done: str) -> ImportJob:
