@@ -11,9 +11,17 @@ TOOLS = {"Makefile", "pyproject.toml", ".ci", ".github", ".gitignore"}
 
 
 def top_level() -> set[str]:
-    """What git keeps; what a user has lying about is no business of ours."""
+    """What is there and not ignored: files that are new and not added yet count, too."""
     listed = subprocess.run(
-        ["git", "-c", f"safe.directory={REPOSITORY}", "ls-files"],
+        [
+            "git",
+            "-c",
+            f"safe.directory={REPOSITORY}",
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

@@ -7,7 +7,7 @@ from typing import Any
 from crm.actions.imports import advance_import, check_import, map_import, run_import, upload_import
 from crm.models import Actor, ImportJob, Lead
 
-SYSTEM = Actor.system("test")
+SYSTEM = Actor.system("import")
 
 
 def csv_of(*rows: str, encoding: str = "utf-8") -> bytes:
