@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -10,6 +10,7 @@ from django import template
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from crm import clock
@@ -26,6 +27,7 @@ def _icons() -> str:
 
 
 @register.simple_tag
+@cache
 def icon(name: str, extra: str = "") -> SafeString:
     """One icon of the sprite, always beside a word or inside a labelled button."""
     return format_html(
@@ -36,6 +38,11 @@ def icon(name: str, extra: str = "") -> SafeString:
 @register.simple_tag
 def score(value: int | None, size: str = "") -> SafeString:
     """The ring with its number; dashed while not scored. `size` is "", "sm" or "xl"."""
+    return _score(value, size, get_language() or "")
+
+
+@lru_cache(maxsize=1_024)
+def _score(value: int | None, size: str, language: str) -> SafeString:
     if value is None:
         return format_html(
             '<span class="score none {}" role="img" aria-label="{}"><span>–</span></span>',
@@ -58,6 +65,7 @@ def score(value: int | None, size: str = "") -> SafeString:
 
 
 @register.simple_tag
+@lru_cache(maxsize=4_096)
 def avatar(name: str, size: str = "") -> SafeString:
     """A person's initials on a colour that stays the same for the same name."""
     tone = _TONES[crc32(name.encode()) % len(_TONES)]

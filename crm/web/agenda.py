@@ -6,7 +6,9 @@ means the person's own leads and those that nobody has yet; "team" means everyth
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
 
 from django.db import connection
 from django.db.models import F, OuterRef, QuerySet, Subquery
@@ -92,12 +94,12 @@ def _pools(user: User, scope: str) -> Iterator[QuerySet[Lead]]:
     yield visible.filter(owner=None)
 
 
-def candidate_ids(user: User, scope: str, now: datetime) -> QuerySet:
-    """The ids of all leads on Today, in one query."""
+def candidate_ids(user: User, scope: str, *, now: datetime, tomorrow: datetime) -> QuerySet:
+    """The ids of all leads on Today, in one query. `tomorrow` is the end of the person's day."""
     parts: list[QuerySet] = []
     for pool in _pools(user, scope):
         awake = pool.exclude(status=LeadStatus.NURTURING, snoozed_until__gt=now)
-        due = awake.filter(next_action_at__lt=_end_of_day(now)).order_by("next_action_at")
+        due = awake.filter(next_action_at__lt=tomorrow).order_by("next_action_at")
         new = pool.filter(status=LeadStatus.NEW, next_action_at=None).order_by("-created_at", "-id")
         drafts = FollowUp.objects.filter(state__in=UNSENT_STATES, lead__in=awake).order_by(
             "-created_at", "-id"
@@ -110,23 +112,33 @@ def candidate_ids(user: User, scope: str, now: datetime) -> QuerySet:
     return parts[0].union(*parts[1:])
 
 
-def count_today(user: User, scope: str = MINE) -> int:
-    """How many leads Today shows. One query."""
-    return candidate_ids(user, scope, clock.now()).count()
+# Stand-ins in a compiled statement, for the person and the times of a request.
+_SOMEBODY, _SOME_NOW = -1, datetime(1970, 1, 1, tzinfo=UTC)
+_SOME_TOMORROW = _SOME_NOW + timedelta(days=1)
+
+
+@cache
+def _nav_statement(role: str, cap: int) -> tuple[str, tuple[Any, ...]]:
+    """Both counts of the sidebar for everybody of a role. Compiling it costs more than running it."""
+    somebody = User(pk=_SOMEBODY, role=role)
+    seen, seen_values = (
+        Lead.objects.visible_to(somebody).order_by().values("pk")[: cap + 1].query.sql_with_params()
+    )
+    today, today_values = candidate_ids(
+        somebody, MINE, now=_SOME_NOW, tomorrow=_SOME_TOMORROW
+    ).query.sql_with_params()
+    # both texts come from Django's compiler, values apart
+    statement = f"SELECT (SELECT count(*) FROM ({seen}) seen), (SELECT count(*) FROM ({today}) today)"  # noqa: S608
+    return statement, (*seen_values, *today_values)
 
 
 def count_for_nav(user: User, *, cap: int) -> tuple[int, int]:
     """How many leads the person sees, up to cap + 1, and how many of them stand on Today. One query."""
-    seen, seen_values = (
-        Lead.objects.visible_to(user).order_by().values("pk")[: cap + 1].query.sql_with_params()
-    )
-    today, today_values = candidate_ids(user, MINE, clock.now()).query.sql_with_params()
+    now = clock.now()
+    statement, values = _nav_statement(user.role, cap)
+    meant = {_SOMEBODY: user.pk, _SOME_NOW: now, _SOME_TOMORROW: _end_of_day(now)}
     with connection.cursor() as cursor:
-        # both texts come from Django's compiler, values apart
-        cursor.execute(
-            f"SELECT (SELECT count(*) FROM ({seen}) seen), (SELECT count(*) FROM ({today}) today)",  # noqa: S608
-            [*seen_values, *today_values],
-        )
+        cursor.execute(statement, [meant.get(value, value) for value in values])
         return cursor.fetchone()
 
 
@@ -142,9 +154,10 @@ def done_today(user: User) -> int:
 def agenda(user: User, scope: str) -> Agenda:
     """All of Today. Four queries, whatever the size of the tables."""
     now = clock.now()
-    leads = list(_with_reasons(Lead.objects.filter(pk__in=candidate_ids(user, scope, now))))
-    result = Agenda()
     today, tomorrow = _start_of_day(now), _end_of_day(now)
+    ids = candidate_ids(user, scope, now=now, tomorrow=tomorrow)
+    leads = list(_with_reasons(Lead.objects.filter(pk__in=ids)))
+    result = Agenda()
     groups: dict[int, list[AgendaRow]] = {0: result.overdue, 1: result.due, 2: result.suggested}
 
     def place(lead: Lead) -> int:

@@ -144,13 +144,15 @@ class LeadFilters:
 
 @dataclass(frozen=True, slots=True)
 class LeadPage:
-    leads: list[Lead]
+    leads: list[dict[str, Any]]
     newer: str  # cursor of the page before, "" on the first
     older: str  # cursor of the page after, "" on the last
 
 
-def page_of(leads: QuerySet[Lead], filters: LeadFilters) -> LeadPage:
+def page_of(leads: QuerySet[Any, dict[str, Any]], filters: LeadFilters) -> LeadPage:
     """One page by keyset, forwards or backwards. One query, whatever the page.
+
+    `leads` are dicts with at least id, score and created_at.
 
     Raises BadRequest for a cursor that is none.
     """
@@ -198,9 +200,9 @@ def _beyond(sort: str, cursor: tuple[Any, int], *, backwards: bool) -> Q:
     return Q(created_at__gte=value) & (Q(created_at__gt=value) | Q(id__gt=pk))
 
 
-def _encode(lead: Lead, sort: str) -> str:
-    value = lead.score if sort == "score" else lead.created_at.isoformat()
-    return base64.urlsafe_b64encode(json.dumps([value, lead.pk]).encode()).decode().rstrip("=")
+def _encode(lead: dict[str, Any], sort: str) -> str:
+    value = lead["score"] if sort == "score" else lead["created_at"].isoformat()
+    return base64.urlsafe_b64encode(json.dumps([value, lead["id"]]).encode()).decode().rstrip("=")
 
 
 def _decode(text: str, sort: str) -> tuple[Any, int]:

@@ -1,11 +1,12 @@
 """The list of leads, and making a new one."""
 
-from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
@@ -25,11 +26,10 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class ListRow:
-    """One row of the table, as text."""
+class ListRow(TypedDict):
+    """One row of the table, as text. A dict, because a template reads those fastest."""
 
-    public_id: str
+    url: str
     name: str
     company: str
     score: int | None
@@ -51,13 +51,13 @@ def lead_list(request: HttpRequest) -> HttpResponse:
     user: User = person(request)  # type: ignore[assignment]
     filters, now = LeadFilters.read(request.GET), clock.now()
     visible = filters.narrow(Lead.objects.visible_to(user), user=user, now=now)
-    page = page_of(visible.select_related("owner", "source").only(*_COLUMNS), filters)
+    page = page_of(visible.values(*_COLUMNS), filters)
     is_all = not page.newer and not page.older
     count = len(page.leads) if is_all else visible.order_by()[: COUNT_CAP + 1].count()
     context = {
         "filters": filters,
         "chips": filters.chips(),
-        "rows": [_row(lead, now) for lead in page.leads],
+        "rows": _rows(page.leads, now),
         "count": words.capped(count, COUNT_CAP),
         "newer_url": f"{filters.url()}&before={page.newer}" if page.newer else "",
         "older_url": f"{filters.url()}&after={page.older}" if page.older else "",
@@ -83,26 +83,36 @@ def lead_filter_form(request: HttpRequest) -> HttpResponse:
     return render(request, "crm/lead_filter.html", context)
 
 
-def _row(lead: Lead, now: Any) -> ListRow:
-    at, step = lead.next_action_at, ""
-    if at is not None:
-        when = words.lateness(at, now) if at < now else words.day_and_time(at, now)
-        step = f"{NextActionKind(lead.next_action_kind).label}, {when}"
-    return ListRow(
-        public_id=str(lead.public_id),
-        name=lead.name,
-        company=lead.company,
-        score=lead.score,
-        status=lead.status,
-        status_label=str(LeadStatus(lead.status).label),
-        owner=str(lead.owner) if lead.owner else "",
-        source=str(lead.source),
-        value=words.money(lead.est_value, lead.currency),
-        step=step,
-        is_late=at is not None and at < now and lead.status != LeadStatus.NURTURING,
-        came=words.ago(lead.created_at, now),
-        came_exact=words.exact(lead.created_at),
-    )
+def _rows(leads: list[dict[str, Any]], now: datetime) -> list[ListRow]:
+    """Values as text. What is the same for all rows is looked up once."""
+    base = reverse("crm:lead_list")  # a lead's own page lies under it
+    statuses = {status.value: str(status.label) for status in LeadStatus}
+    steps = {kind.value: str(kind.label) for kind in NextActionKind}
+    rows = []
+    for lead in leads:
+        at, step = lead["next_action_at"], ""
+        is_past = at is not None and at < now
+        if at is not None:
+            when = words.lateness(at, now) if is_past else words.day_and_time(at, now)
+            step = f"{steps[lead['next_action_kind']]}, {when}"
+        rows.append(
+            ListRow(
+                url=f"{base}{lead['public_id']}/",
+                name=lead["name"],
+                company=lead["company"],
+                score=lead["score"],
+                status=lead["status"],
+                status_label=statuses[lead["status"]],
+                owner=lead["owner__name"] or lead["owner__email"] or "",
+                source=lead["source__name"],
+                value=words.money(lead["est_value"], lead["currency"]),
+                step=step,
+                is_late=is_past and lead["status"] != LeadStatus.NURTURING,
+                came=words.ago(lead["created_at"], now),
+                came_exact=words.stamp(lead["created_at"]),
+            )
+        )
+    return rows
 
 
 def _choices(filters: LeadFilters) -> list[tuple[str, str, list[tuple[str, str, bool]]]]:

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from crm.models import LeadStatus, NextActionKind, Role
-from crm.web.agenda import MINE, TEAM, agenda, count_today
+from crm.web.agenda import MINE, TEAM, agenda, count_for_nav
 from tests.crm.web.pages import HTMX, signed_in
 from tests.factories import make_admin, make_follow_up, make_lead, make_team, make_user
 
@@ -90,7 +90,9 @@ def test_the_sidebar_counts_what_the_page_shows(noon):
     lead = due(noon - timedelta(days=2), owner=me)
     make_follow_up(lead)
     make_lead(owner=me)
-    assert count_today(me) == len(agenda(me, MINE).rows) == 2
+    for somebody in (me, make_user(), make_admin(), make_user(Role.MANAGER, team=make_team())):
+        assert count_for_nav(somebody, cap=10)[1] == len(agenda(somebody, MINE).rows)
+    assert count_for_nav(me, cap=10) == (2, 2)
 
 
 def test_the_reason_quotes_what_nobody_answered(noon):
