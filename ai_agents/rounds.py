@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -45,7 +46,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a pool asks for now."""
+    """What a pool asks of this pump now: its share, when several pumps claim."""
 
     target: int
     model: str
@@ -90,8 +91,9 @@ class Desk:
 
         Returns the ids of held tasks that were lost to somebody else, and whether the slot is still ours.
         """
+        pumps = max(1, slots.live_pumps())
         self.orders = {
-            pool.kind: Order(0 if pool.paused else pool.target, pool.model or self.model)
+            pool.kind: Order(0 if pool.paused else ceil(pool.target / pumps), pool.model or self.model)
             for pool in AgentPool.objects.all()
             if pool.kind in AGENTS
         }

@@ -48,3 +48,10 @@ def add_late(token: uuid.UUID, late: int) -> None:
             "WHERE token = %s",
             [late, token],
         )
+
+
+def live_pumps() -> int:
+    """How many pumps hold a slot."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM ai_agents_pumplease WHERE until > now()")
+        return cursor.fetchone()[0]
