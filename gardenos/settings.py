@@ -176,18 +176,16 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
 
 # --- caches, live, queue -----------------------------------------------------------------------------------
-CACHE_URL = env.url("CACHE_URL", schemes=("redis", "rediss", "valkey"), secret=True)
+_REDIS = ("redis", "rediss", "valkey", "valkeys")
+CACHE_URL = env.url("CACHE_URL", schemes=_REDIS, secret=True).replace("valkey", "redis", 1)
 CACHES = {
     "default": (
-        {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": CACHE_URL.replace("valkey://", "redis://"),
-        }
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}
         if CACHE_URL
         else {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "gardenos_cache"}
     )
 }
-CHANNEL_LAYER_URL = env.url("CHANNEL_LAYER_URL", schemes=("redis", "rediss", "valkey"), secret=True)
+CHANNEL_LAYER_URL = env.url("CHANNEL_LAYER_URL", schemes=_REDIS, secret=True).replace("valkey", "redis", 1)
 CHANNEL_LAYERS = {
     "default": (
         {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [CHANNEL_LAYER_URL]}}

@@ -111,3 +111,27 @@ def test_the_embedded_key_is_made_once_and_kept(tmp_path: Path):
     assert kept.stat().st_mode & 0o777 == 0o600
     manage("config", GARDENOS_DATA_DIR=str(tmp_path))
     assert kept.read_text() == first
+
+
+ASK_LAYER_AND_CACHE = """
+import asyncio
+from channels.layers import get_channel_layer
+from django.core.cache import cache
+
+for ask in (lambda: asyncio.run(get_channel_layer().send("x", {"type": "x"})), lambda: cache.get("x")):
+    try:
+        ask()
+    except Exception as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("scheme", ["redis", "valkey"])
+def test_a_layer_and_a_cache_elsewhere_need_nothing_more_than_their_address(scheme: str, tmp_path: Path):
+    """The packages are there, and both spellings are understood: all that is missing is the server."""
+    there = {"CHANNEL_LAYER_URL": f"{scheme}://127.0.0.1:1/0", "CACHE_URL": f"{scheme}://127.0.0.1:2/0"}
+    done = manage(
+        "shell", "-c", ASK_LAYER_AND_CACHE, **(OUTSIDE | {"GARDENOS_DATA_DIR": str(tmp_path)} | there)
+    )
+    assert "connecting to 127.0.0.1:1." in done.stdout, done.stderr
+    assert "connecting to 127.0.0.1:2." in done.stdout, done.stderr
