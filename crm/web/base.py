@@ -29,7 +29,7 @@ from crm.web.agenda import count_for_nav
 
 THEME_COOKIE = "theme"
 AGENTS_PAGE = "ai_agents:agents"
-_NAV_CAP = 1_000
+NAV_CAP = 1_000
 
 
 class PersonalMiddleware:
@@ -104,10 +104,10 @@ class Frame:
     def items(self) -> list[NavItem]:
         here = self._request.path
         user = self.user
-        leads, due = count_for_nav(user, cap=_NAV_CAP)
+        leads, due = nav_counts(self._request)
         entries = [
             (_("Today"), "today", "crm:today", words.capped(due, 99) if due else "", True),
-            (_("Leads"), "people", "crm:lead_list", words.capped(leads, _NAV_CAP) if leads else "", False),
+            (_("Leads"), "people", "crm:lead_list", words.capped(leads, NAV_CAP) if leads else "", False),
         ]
         if may(user, Verb.IMPORT):
             entries.append((_("Import"), "upload", "crm:import_list", "", False))
@@ -153,6 +153,14 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         return {"frame": Frame(request)}
     theme = request.COOKIES.get(THEME_COOKIE, "")
     return {"outside_theme": theme if theme in {Theme.LIGHT, Theme.DARK} else ""}
+
+
+def nav_counts(request: HttpRequest) -> tuple[int, int]:
+    """The sidebar's counts, asked once a request: leads up to NAV_CAP + 1, and rows of Today."""
+    found = getattr(request, "nav_counts", None)
+    if found is None:
+        found = request.nav_counts = count_for_nav(person(request), cap=NAV_CAP)  # type: ignore[attr-defined]
+    return found
 
 
 def ai_of(request: HttpRequest) -> ports.AIStatus:

@@ -17,7 +17,7 @@ from crm.errors import CRMError
 from crm.models import Channel, Lead, LeadSource, LeadStatus, NextActionKind, User
 from crm.permissions import Verb, may
 from crm.web import words
-from crm.web.base import by, person, piece, say, screen
+from crm.web.base import NAV_CAP, by, nav_counts, person, piece, say, screen
 from crm.web.lead_filters import COUNT_CAP, DAYS, SCORES, SORTS, LeadFilters, page_of
 
 _COLUMNS = (
@@ -52,13 +52,17 @@ def lead_list(request: HttpRequest) -> HttpResponse:
     filters, now = LeadFilters.read(request.GET), clock.now()
     visible = filters.narrow(Lead.objects.visible_to(user), user=user, now=now)
     page = page_of(visible.values(*_COLUMNS), filters)
-    is_all = not page.newer and not page.older
-    count = len(page.leads) if is_all else visible.order_by()[: COUNT_CAP + 1].count()
+    if not page.newer and not page.older:
+        count = words.whole(len(page.leads))
+    elif filters.is_active:
+        count = words.capped(visible.order_by()[: COUNT_CAP + 1].count(), COUNT_CAP)
+    else:
+        count = words.capped(nav_counts(request)[0], NAV_CAP)  # the sidebar counts the same
     context = {
         "filters": filters,
         "chips": filters.chips(),
         "rows": _rows(page.leads, now),
-        "count": words.capped(count, COUNT_CAP),
+        "count": count,
         "newer_url": f"{filters.url()}&before={page.newer}" if page.newer else "",
         "older_url": f"{filters.url()}&after={page.older}" if page.older else "",
         "sorts": [

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from django.utils import formats, timezone
 from django.utils.dates import MONTHS, MONTHS_3, WEEKDAYS, WEEKDAYS_ABBR
@@ -54,9 +54,19 @@ def day_and_time(at: datetime | None, now: datetime) -> str:
     if local.date() == today.date():
         return f"{local:%H:%M}"
     if abs(local.date() - today.date()) < timedelta(days=7):
-        return f"{WEEKDAYS_ABBR[local.weekday()]} {local:%H:%M}"
-    day = f"{local.day} {str(MONTHS_3[local.month]).title()}"
+        return f"{_weekday(local.weekday(), get_language())} {local:%H:%M}"
+    day = f"{local.day} {_month(local.month, get_language())}"
     return day if local.year == today.year else f"{day} {local.year}"
+
+
+@cache
+def _weekday(number: int, language: str | None) -> str:
+    return str(WEEKDAYS_ABBR[number])
+
+
+@cache
+def _month(number: int, language: str | None) -> str:
+    return str(MONTHS_3[number]).title()
 
 
 def lateness(at: datetime, now: datetime) -> str:
