@@ -12,7 +12,7 @@ from crm.tasks import stamp
 from gardenos import checkup
 from gardenos.checkup import Finding
 from gardenos.failures import database_line
-from gardenos.schema_check import schema_differences
+from gardenos.schema_check import TRIGGERS, TRIGGERS_BY_SQL, schema_differences
 
 
 @pytest.fixture
@@ -54,6 +54,18 @@ def test_a_migrated_database_has_no_differences():
         ),
         ("DROP INDEX crm_outbox_at", "index crm_outbox_at is missing or not valid"),
         ("DROP TABLE crm_heartbeat", "table crm_heartbeat is missing"),
+        (
+            "ALTER TABLE crm_followup DROP CONSTRAINT crm_followup_hash_is_true",
+            "constraint crm_followup_hash_is_true is missing",
+        ),
+        (
+            "DROP TRIGGER crm_message_is_approved ON crm_message",
+            "trigger crm_message_is_approved is missing or switched off",
+        ),
+        (
+            "ALTER TABLE crm_timelineevent DISABLE TRIGGER crm_timelineevent_append_only",
+            "trigger crm_timelineevent_append_only is missing or switched off",
+        ),
     ],
 )
 def test_a_change_by_hand_is_named(as_owner: Callable[[str], None], statement: str, difference: str):
@@ -67,6 +79,13 @@ def test_a_healthy_database_has_no_complaints(settings: SimpleNamespace):
     assert one(checkup.roles).is_ok
     assert one(checkup.migrations).is_ok
     assert one(checkup.schema).is_ok
+
+
+@pytest.mark.django_db
+def test_every_trigger_of_the_migrations_is_looked_for():
+    with connection.cursor() as cursor:
+        cursor.execute(TRIGGERS)
+        assert {name for (name,) in cursor.fetchall()} == set(TRIGGERS_BY_SQL)
 
 
 def test_an_app_that_may_change_tables_is_a_complaint(as_owner: Callable[[str], None]):
