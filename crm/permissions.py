@@ -6,6 +6,7 @@ Deny by default. A superuser flag, Django permissions and groups decide nothing.
 from enum import StrEnum
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from crm.errors import PermissionRefused
 from crm.models import Actor, ActorKind, Lead, Role, TeamMember, User
@@ -105,13 +106,13 @@ def require(who: User | Actor, verb: Verb, lead: Lead | None = None) -> None:
         return
     if isinstance(who, Actor) and who.kind == ActorKind.API and SCOPE_OF_VERB.get(verb) not in who.scopes:
         raise PermissionRefused(_("This token lacks the scope “%s”.") % SCOPE_OF_VERB.get(verb))
-    raise PermissionRefused(_SENTENCES.get(verb, _("Your role does not allow this.")))
+    raise PermissionRefused(str(_SENTENCES.get(verb) or _("Your role does not allow this.")))
 
 
 _SENTENCES = {
-    Verb.EDIT: "You can read this lead, but only its owner or their manager may change it.",
-    Verb.SEND: "Only the lead's owner or their manager may approve or dismiss its messages.",
-    Verb.REASSIGN: "You may give away your own leads and take leads from your team's pool.",
-    Verb.IMPORT: "Your role does not allow imports.",
-    Verb.SET_UP: "Only an admin may change this.",
+    Verb.EDIT: gettext_lazy("You can read this lead, but only its owner or their manager may change it."),
+    Verb.SEND: gettext_lazy("Only the lead's owner or their manager may approve or dismiss its messages."),
+    Verb.REASSIGN: gettext_lazy("You may give away your own leads and take leads from your team's pool."),
+    Verb.IMPORT: gettext_lazy("Your role does not allow imports."),
+    Verb.SET_UP: gettext_lazy("Only an admin may change this."),
 }
