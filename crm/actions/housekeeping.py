@@ -8,7 +8,7 @@ from crm.actions.outbox import prune_outbox
 from crm.models import IdempotencyKey, RateHit, Undo
 
 UNDO_KEPT = timedelta(hours=24)
-IDEMPOTENCY = timedelta(hours=48)
+IDEMPOTENCY_KEPT = timedelta(hours=48)
 SLICE = 2_000  # rows a statement
 
 
@@ -19,7 +19,7 @@ def delete_expired(at: datetime) -> int:
     return prune_outbox(at) + sum(
         _in_slices(rows)
         for rows in (
-            IdempotencyKey.objects.filter(created_at__lt=at - IDEMPOTENCY),
+            IdempotencyKey.objects.filter(created_at__lt=at - IDEMPOTENCY_KEPT),
             RateHit.objects.filter(expires_at__lt=at),
             Undo.objects.filter(expires_at__lt=at - UNDO_KEPT),
         )

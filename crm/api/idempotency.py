@@ -18,7 +18,7 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from crm.api.rate_limits import KEYS_KEPT
+from crm.actions.housekeeping import IDEMPOTENCY_KEPT
 from crm.api.strict_json import dumps
 from crm.models import IdempotencyKey
 
@@ -63,7 +63,7 @@ def answer_once(request: Request, key: str, respond: Callable[[], Response]) -> 
     _lock(row)
     fingerprint = fingerprint_of(request)
     stored = IdempotencyKey.objects.filter(**row).first()
-    if stored is not None and stored.created_at < timezone.now() - KEYS_KEPT:
+    if stored is not None and stored.created_at < timezone.now() - IDEMPOTENCY_KEPT:
         stored.delete()
         stored = None
     if stored is not None:

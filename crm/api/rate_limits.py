@@ -2,17 +2,12 @@
 
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection
-from django.utils import timezone
 from rest_framework.exceptions import Throttled
 
-from crm.models import IdempotencyKey, RateHit
-
 WINDOW_S = 60
-KEYS_KEPT = timedelta(hours=48)
 _HIT = """
     INSERT INTO crm_ratehit (bucket, "window", hits, expires_at)
     VALUES (%s, %s, 1, to_timestamp(%s))
@@ -45,20 +40,11 @@ class Rate:
 
 
 def count_hit(bucket: str) -> Rate:
-    """Count one request: one upsert. The first hit of a window also sweeps out what has expired."""
+    """Count one request: one upsert. Windows that are over are swept out by crm.tasks.sweep."""
     now = time.time()
     window = int(now // WINDOW_S)
     ends_at = (window + 1) * WINDOW_S
     with connection.cursor() as cursor:
         cursor.execute(_HIT, [bucket, window, ends_at + WINDOW_S])
         (hits,) = cursor.fetchone()
-    if hits == 1:
-        forget_expired()
     return Rate(settings.API_RATE_PER_MINUTE, hits, max(1, int(ends_at - now + 0.999)))
-
-
-def forget_expired() -> None:
-    """Drop old windows, and the answers kept for Idempotency-Key that are older than 48 h."""
-    now = timezone.now()
-    RateHit.objects.filter(expires_at__lt=now).delete()
-    IdempotencyKey.objects.filter(created_at__lt=now - KEYS_KEPT).delete()

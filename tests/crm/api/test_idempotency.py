@@ -8,8 +8,8 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from crm.actions.housekeeping import delete_expired
 from crm.api.idempotency import lock_number_of
-from crm.api.rate_limits import forget_expired
 from crm.models import ApiToken, IdempotencyKey, Role, Team, User
 from tests.crm.api.conftest import Caller, assert_problem
 from tests.factories import make_user
@@ -70,12 +70,12 @@ def test_what_is_no_key_is_400(api: Caller, key: str):
 def test_after_48_hours_a_key_is_free_again(api: Caller):
     post(api, {"name": "North"}, "k1")
     IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=47))
-    forget_expired()
+    delete_expired(timezone.now())
     assert_problem(post(api, {"name": "South"}, "k1"), 422, "idempotency_key_reused")
     IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=49))
     assert post(api, {"name": "South"}, "k1").status_code == 201
     IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=49))
-    forget_expired()
+    delete_expired(timezone.now())
     assert IdempotencyKey.objects.count() == 0
 
 
