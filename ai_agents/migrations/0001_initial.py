@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('kind',),
-                'constraints': [models.CheckConstraint(condition=models.Q(('target__gte', models.F('min_concurrency')), ('target__lte', models.F('max_concurrency'))), name='ai_agents_agentpool_target_in_bounds'), models.CheckConstraint(condition=models.Q(('max_concurrency__lte', 256)), name='ai_agents_agentpool_max_200'), models.CheckConstraint(condition=models.Q(('draft_from__lte', 100)), name='ai_agents_agentpool_draft_from_0_to_100')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('target__gte', models.F('min_concurrency')), ('target__lte', models.F('max_concurrency'))), name='ai_agents_agentpool_target_in_bounds'), models.CheckConstraint(condition=models.Q(('max_concurrency__lte', 256)), name='ai_agents_agentpool_max_256'), models.CheckConstraint(condition=models.Q(('draft_from__lte', 100)), name='ai_agents_agentpool_draft_from_0_to_100')],
             },
         ),
         migrations.CreateModel(

@@ -39,7 +39,7 @@ class AgentPool(VersionedRecord):
                 name="ai_agents_agentpool_target_in_bounds",
                 condition=Q(target__gte=F("min_concurrency"), target__lte=F("max_concurrency")),
             ),
-            models.CheckConstraint(name="ai_agents_agentpool_max_200", condition=Q(max_concurrency__lte=256)),
+            models.CheckConstraint(name="ai_agents_agentpool_max_256", condition=Q(max_concurrency__lte=256)),
             models.CheckConstraint(
                 name="ai_agents_agentpool_draft_from_0_to_100", condition=Q(draft_from__lte=100)
             ),
