@@ -15,7 +15,6 @@ from crm.models import Actor, Lead, TimelineEvent, Undo
 from crm.permissions import Verb, require
 
 UNDO_WINDOW = timedelta(seconds=8)
-UNDO_WINDOW_BULK = timedelta(days=7)
 
 UndoFunction = Callable[[Undo, Actor], None]
 _undoers: dict[str, UndoFunction] = {}

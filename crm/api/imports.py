@@ -37,7 +37,6 @@ from crm.imports.summary import analysis_choices, problem_lines, rows_of
 from crm.models import ImportJob, ImportPolicy, ImportRow, ImportState, JobState, Verdict
 
 FORM_BYTES = 65_536  # what a multipart body may hold beside the file
-MAX_COLUMNS_IN_BODY = 500
 
 
 class FileTooLarge(APIException):

@@ -77,10 +77,6 @@ class ColumnView:
     column: Column
     target: str  # "email", "custom:<key>", or "" when left out
 
-    @property
-    def is_custom(self) -> bool:
-        return self.target.startswith(CUSTOM)
-
 
 @dataclass(frozen=True, slots=True)
 class Analysis:

@@ -47,8 +47,3 @@ class Actor:
     @classmethod
     def customer(cls, label: str = "") -> Self:
         return cls(ActorKind.CUSTOMER, None, label)
-
-    @property
-    def sees_everything(self) -> bool:
-        """No person behind it: the system's own work, bounded by its code instead of by record rules."""
-        return self.user is None

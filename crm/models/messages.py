@@ -157,10 +157,6 @@ class FollowUp(VersionedRecord):
     def is_sample(self) -> bool:
         return self.provider == "scripted"
 
-    @property
-    def is_unsent(self) -> bool:
-        return self.state in UNSENT_STATES
-
     def move_to(self, state: FollowUpState) -> None:
         """Change state in memory; the caller saves. Raises TransitionRefused."""
         if state not in FOLLOW_UP_TRANSITIONS[self.state]:
