@@ -44,6 +44,8 @@ def request_draft(
         raise OutOfBounds(_("Choose a purpose from the list."), field="purpose")
     if len(instruction) > 500:
         raise OutOfBounds(_("An instruction may have 500 characters."), field="instruction")
+    if "\0" in instruction:
+        raise OutOfBounds(_("This text holds characters that cannot be stored."), field="instruction")
     params = {"purpose": purpose, "instruction": instruction}
     return _request(DRAFT, lead_id, params, by=by, priority=priority)
 

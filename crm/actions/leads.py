@@ -1,6 +1,6 @@
 """What people do with a lead. Each arrow of its life is one action; plain edits share `update_lead`."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -44,6 +44,7 @@ FACTS = {
     "custom",
 }  # agents read these
 SNOOZE_MOST_DAYS = 730
+PLAN_MOST = timedelta(days=3_660)  # ten years, both ways: what is further off was mistyped
 
 
 @transaction.atomic
@@ -271,7 +272,7 @@ def disqualify_lead(lead_id: int, *, by: Actor, reason: str) -> Lead:
     Raises Lead.DoesNotExist, PermissionRefused, InvalidValue (`reason`), TransitionRefused.
     Publishes LeadDisqualified and LeadChanged. Undoable.
     """
-    reason = " ".join(reason.split())
+    reason = _one_line(reason, "reason")
     if not reason:
         raise InvalidValue(_("Say why the lead is disqualified."), field="reason")
     if len(reason) > 200:
@@ -331,6 +332,7 @@ def snooze_lead(lead_id: int, *, by: Actor, until: datetime, reason: str = "") -
     now = clock.now()
     if not 0 < (until - now).total_seconds() < SNOOZE_MOST_DAYS * 86_400:
         raise InvalidValue(_("Choose a time in the future, at most two years from now."), field="until")
+    until, reason = until.astimezone(UTC), _one_line(reason, "reason")
     lead = lead_for_change(lead_id, by=by)
     if lead.status == LeadStatus.NURTURING:
         lead.move_to(LeadStatus.WORKING)  # sleeping again: a new time
@@ -410,8 +412,11 @@ def plan_next_action(
     check_version(lead, version)
     if not lead.is_open:
         raise TransitionRefused(_("This lead is closed; reopen it first."))
+    if at is not None and abs(at - clock.now()) > PLAN_MOST:
+        raise InvalidValue(_("Choose a time at most ten years from now."), field="at")
     if at is not None and kind not in NextActionKind.values:
         raise InvalidValue(_("Choose what to do: call, e-mail, meeting, to do or review."), field="kind")
+    at = at and at.astimezone(UTC)
     lead.next_action_at, lead.next_action_kind = at, kind if at else ""
     changed = ["next_action_at", "next_action_kind"]
     if lead.status == LeadStatus.NEW:
@@ -438,6 +443,13 @@ def add_note(lead_id: int, *, by: Actor, body: str) -> Note:
     events.publish(events.NoteAdded(lead.pk, note.pk))
     events.publish(events.LeadFactsChanged(lead.pk))
     return note
+
+
+def _one_line(text: str, field: str) -> str:
+    """The text with single blanks. Raises InvalidValue for NUL, which no column can hold."""
+    if "\0" in text:
+        raise InvalidValue(_("This text holds characters that cannot be stored."), field=field)
+    return " ".join(text.split())
 
 
 def _move(lead_id: int, status: LeadStatus, *fields: str, by: Actor, kind: str, summary: str) -> Lead:

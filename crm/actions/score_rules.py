@@ -162,7 +162,7 @@ def _who(evidence: Evidence, at: datetime) -> Iterator[NewFactor]:
 def _fields(evidence: Evidence, at: datetime) -> Iterator[NewFactor]:
     if evidence.lead.est_value:
         yield _of_field(evidence.lead, "est_value", "Has an estimated value", 6)
-    if evidence.lead.interest:
+    if field_text(evidence.lead, "interest"):  # characters that nobody can see say nothing
         yield _of_field(evidence.lead, "interest", "Said what is wanted", 5)
 
 

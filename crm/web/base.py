@@ -1,5 +1,6 @@
 """What all screens share: the frame around them, the person's own settings, how they answer and say no."""
 
+import logging
 import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import BadRequest
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -26,6 +29,8 @@ from crm.models import Actor, Theme, Undo, User
 from crm.permissions import Verb, may
 from crm.web import words
 from crm.web.agenda import count_for_nav
+
+logger = logging.getLogger(__name__)
 
 THEME_COOKIE = "theme"
 AGENTS_PAGE = "ai_agents:agents"
@@ -184,6 +189,11 @@ def screen(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             request.live_seq = feed.current_seq()  # type: ignore[attr-defined]
         try:
             response = view(request, *args, **kwargs)
+        except DataError as error:  # what an action let through: refused like any other bad value
+            logger.warning(
+                "a page was asked to store an impossible value (%s)", type(error.__cause__).__name__
+            )
+            raise BadRequest("A value cannot be stored: too long, or out of range.") from None
         except PermissionRefused as refused:
             response = render(request, "403.html", {"reason": str(refused)}, status=403)
         patch_vary_headers(response, ["HX-Request", "Cookie"])
@@ -240,11 +250,12 @@ def back(request: HttpRequest, fallback: str) -> HttpResponseRedirect:
 
 def is_own_address(request: HttpRequest, target: str) -> bool:
     """Whether `target` is a path of this site (never another host, scheme or a control character)."""
-    return bool(
-        target.startswith("/")
-        and not urlsplit(target).netloc
-        and url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure())
-    )
+    try:
+        has_host = bool(urlsplit(target).netloc)
+    except ValueError:  # "//[" begins an IPv6 address that never ends
+        return False
+    is_safe = url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure())
+    return target.startswith("/") and not has_host and is_safe
 
 
 def read_uuid(text: str) -> UUID | None:

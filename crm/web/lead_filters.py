@@ -214,6 +214,6 @@ def _decode(text: str, sort: str) -> tuple[Any, int]:
             raise ValueError
         if not 0 < int(pk) < 2**63 or (sort != "score" and value.tzinfo is None):
             raise ValueError
-    except (ValueError, TypeError, binascii.Error, UnicodeDecodeError, AttributeError):
+    except (ValueError, TypeError, OverflowError, binascii.Error, UnicodeDecodeError, AttributeError):
         raise BadRequest("This page marker is not one of ours.") from None
     return value, int(pk)
