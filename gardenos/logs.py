@@ -61,6 +61,12 @@ def _request_id() -> str:
     return module.current_request_id() if module else ""
 
 
+def _has_trace(record: logging.LogRecord) -> bool:
+    """What Django refuses as suspicious (a foreign Host, say) is no fault of ours: the line says it all, and
+    strangers must not be able to fill a disk with tracebacks."""
+    return bool(record.exc_info) and not record.name.startswith("django.security.")
+
+
 class TextFormatter(logging.Formatter):
     """`12:00:00 WARNING crm.tasks [request id] message`, a traceback's lines set off by `  | `."""
 
@@ -69,7 +75,7 @@ class TextFormatter(logging.Formatter):
         request_id = _request_id()
         tag = f" [{request_id}]" if request_id else ""
         line = one_line(redact(f"{at} {record.levelname} {record.name}{tag} {record.getMessage()}"))
-        if record.exc_info:
+        if _has_trace(record):
             trace = redact(self.formatException(record.exc_info))
             line += "".join(f"\n  | {one_line(row)}" for row in trace.splitlines())
         return line
@@ -88,7 +94,7 @@ class JSONFormatter(logging.Formatter):
         request_id = _request_id()
         if request_id:
             event["request_id"] = request_id
-        if record.exc_info:
+        if _has_trace(record):
             event["exception"] = redact(self.formatException(record.exc_info))
         for name, value in record.__dict__.items():
             if name not in _STANDARD and isinstance(value, str | int | float | bool):

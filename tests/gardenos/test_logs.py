@@ -82,3 +82,11 @@ def test_a_line_names_the_request_it_belongs_to(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "crm.api.request_ids", ids)
     assert "[abc12345]" in TextFormatter().format(record("hello"))
     assert json.loads(JSONFormatter().format(record("hello")))["request_id"] == "abc12345"
+
+
+@pytest.mark.parametrize("formatter", FORMATTERS)
+def test_a_stranger_who_names_a_foreign_host_gets_a_line_and_no_traceback(formatter):
+    refused = failure("Invalid HTTP_HOST header")
+    refused.name = "django.security.DisallowedHost"
+    assert "Traceback" not in formatter.format(refused)
+    assert "Traceback" in formatter.format(failure("ours"))
