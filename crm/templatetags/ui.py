@@ -76,7 +76,7 @@ def constant_part(context: dict[str, Any], template_name: str) -> SafeString:
 
 @lru_cache(maxsize=64)
 def _constant_part(template_name: str, language: str, is_mac: bool) -> SafeString:
-    return get_template(template_name).render({"is_mac": is_mac})
+    return SafeString(get_template(template_name).render({"is_mac": is_mac}))
 
 
 @register.simple_tag

@@ -141,7 +141,7 @@ def count_for_nav(user: User, *, cap: int) -> tuple[int, int]:
     """How many leads the person sees, up to cap + 1, and how many of them stand on Today. One query."""
     now = clock.now()
     statement, values = _nav_statement(user.role, cap)
-    meant = {_SOMEBODY: user.pk, _SOME_NOW: now, _SOME_TOMORROW: _end_of_day(now)}
+    meant: dict[Any, Any] = {_SOMEBODY: user.pk, _SOME_NOW: now, _SOME_TOMORROW: _end_of_day(now)}
     with connection.cursor() as cursor:
         cursor.execute(statement, [meant.get(value, value) for value in values])
         return cursor.fetchone()

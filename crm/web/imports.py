@@ -322,4 +322,4 @@ def import_problems(request: HttpRequest, public_id: UUID) -> HttpResponse:
     answer = StreamingHttpResponse(problem_lines(job), content_type="text/csv; charset=utf-8")
     name = get_valid_filename(f"problems-{job.file_name}") if job.file_name else "problems.csv"
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer
+    return answer  # type: ignore[return-value]
