@@ -45,6 +45,7 @@ END $$;
 """
 UNLOGGED = """
 ALTER TABLE crm_importstage SET UNLOGGED;
+ALTER TABLE crm_importstage SET (fillfactor = 40);  -- each row gets its verdict twice: leave room beside it
 ALTER TABLE crm_ratehit SET UNLOGGED;
 """
 # The story of a lead is not rewritten. Merge, erase, undo and retention say so with a transaction-local setting.
@@ -313,7 +314,7 @@ class Migration(migrations.Migration):
                 ('custom', models.JSONField(blank=True, default=dict, help_text='values of CustomField, by key')),
                 ('search_text', models.TextField(default='', editable=False, help_text='folded name, company, e-mail, phone digits; kept by actions')),
                 ('merged_into', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='merged', to='crm.lead')),
-                ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='leads', to=settings.AUTH_USER_MODEL)),
+                ('owner', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='leads', to=settings.AUTH_USER_MODEL)),
                 ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='leads', to='crm.leadsource')),
             ],
         ),
@@ -363,7 +364,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('email', 'E-mail'), ('phone', 'Phone'), ('domain', 'Domain'), ('external', 'External id'), ('name_company', 'Name and company')], max_length=12)),
                 ('value', models.CharField(max_length=420)),
-                ('lead', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='match_keys', to='crm.lead')),
+                ('lead', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='match_keys', to='crm.lead')),
             ],
         ),
         migrations.CreateModel(
@@ -416,7 +417,7 @@ class Migration(migrations.Migration):
                 ('risks', models.JSONField(blank=True, default=list)),
                 ('missing', models.JSONField(blank=True, default=list)),
                 ('dropped_factors', models.PositiveSmallIntegerField(default=0, help_text='factors whose quote was not found in the record')),
-                ('lead', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='scores', to='crm.lead')),
+                ('lead', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='scores', to='crm.lead')),
             ],
         ),
         migrations.CreateModel(
@@ -433,7 +434,7 @@ class Migration(migrations.Migration):
                 ('start', models.PositiveIntegerField(blank=True, null=True)),
                 ('end', models.PositiveIntegerField(blank=True, null=True)),
                 ('verified', models.BooleanField(default=False)),
-                ('score', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='factors', to='crm.score')),
+                ('score', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='factors', to='crm.score')),
             ],
             options={
                 'ordering': ('position',),
@@ -462,7 +463,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='lead',
             name='team',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='leads', to='crm.team'),
+            field=models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='leads', to='crm.team'),
         ),
         migrations.CreateModel(
             name='TeamMember',
@@ -490,7 +491,7 @@ class Migration(migrations.Migration):
                 ('summary', models.CharField(max_length=300)),
                 ('data', models.JSONField(blank=True, default=dict)),
                 ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='timeline_events', to=settings.AUTH_USER_MODEL)),
-                ('lead', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='timeline', to='crm.lead')),
+                ('lead', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='timeline', to='crm.lead')),
             ],
         ),
         migrations.CreateModel(
@@ -609,7 +610,7 @@ class Migration(migrations.Migration):
                 ('field', models.CharField(blank=True, help_text='the column that is wrong', max_length=120)),
                 ('message', models.CharField(blank=True, max_length=300)),
                 ('before', models.JSONField(null=True)),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rows', to='crm.importjob')),
+                ('job', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='rows', to='crm.importjob')),
                 ('lead', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='import_rows', to='crm.lead')),
             ],
             options={
@@ -628,7 +629,7 @@ class Migration(migrations.Migration):
                 ('norm', models.CharField(max_length=320)),
                 ('is_primary', models.BooleanField(default=False)),
                 ('state', models.CharField(choices=[('unverified', 'Not verified'), ('ok', 'Works'), ('bounced', 'Bounced'), ('invalid', 'Invalid')], default='unverified', max_length=10)),
-                ('lead', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='contact_points', to='crm.lead')),
+                ('lead', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='contact_points', to='crm.lead')),
             ],
             options={
                 'indexes': [models.Index(fields=['kind', 'norm'], name='crm_contactpoint_norm')],
@@ -650,7 +651,7 @@ class Migration(migrations.Migration):
                 ('spam_score', models.PositiveSmallIntegerField(default=0)),
                 ('state', models.CharField(choices=[('received', 'Received'), ('attached', 'Attached'), ('created', 'Created a lead'), ('spam', 'Spam'), ('failed', 'Failed')], default='received', max_length=8)),
                 ('received_at', models.DateTimeField(default=crm.clock.now)),
-                ('lead', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='inquiries', to='crm.lead')),
+                ('lead', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='inquiries', to='crm.lead')),
                 ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='inquiries', to='crm.leadsource')),
             ],
             options={

@@ -90,7 +90,7 @@ class Verdict(models.TextChoices):
 class ImportRow(models.Model):
     """What became of one row of the file. `before` holds the values an update replaced."""
 
-    job = models.ForeignKey(ImportJob, models.CASCADE, related_name="rows")
+    job = models.ForeignKey(ImportJob, models.CASCADE, related_name="rows", db_index=False)
     row_no = models.PositiveIntegerField(help_text="row of data, the first after the header is 1")
     line_no = models.PositiveIntegerField(help_text="line of the file where the row begins")
     raw = models.JSONField(null=True, help_text="kept for rows that failed")

@@ -155,8 +155,13 @@ class Lead(VersionedRecord):
     outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.UNKNOWN)
     outcome_at = models.DateTimeField(null=True, blank=True)
     outcome_from = models.CharField(max_length=6, choices=OutcomeFrom, blank=True)
-    owner = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="leads")
-    team = models.ForeignKey(Team, models.PROTECT, null=True, blank=True, related_name="leads")
+    # No index of its own where a longer one begins with the key: each costs every write.
+    owner = models.ForeignKey(
+        User, models.SET_NULL, null=True, blank=True, related_name="leads", db_index=False
+    )
+    team = models.ForeignKey(
+        Team, models.PROTECT, null=True, blank=True, related_name="leads", db_index=False
+    )
     source = models.ForeignKey(LeadSource, models.PROTECT, related_name="leads")
     next_action_at = models.DateTimeField(null=True, blank=True)
     next_action_kind = models.CharField(max_length=8, choices=NextActionKind, blank=True)
@@ -300,7 +305,9 @@ class Inquiry(Record):
     utm = models.JSONField(default=dict, blank=True)
     spam_score = models.PositiveSmallIntegerField(default=0)
     state = models.CharField(max_length=8, choices=InquiryState, default=InquiryState.RECEIVED)
-    lead = models.ForeignKey(Lead, models.SET_NULL, null=True, blank=True, related_name="inquiries")
+    lead = models.ForeignKey(
+        Lead, models.SET_NULL, null=True, blank=True, related_name="inquiries", db_index=False
+    )
     received_at = models.DateTimeField(default=clock.now)
 
     class Meta:
@@ -335,7 +342,7 @@ class PointState(models.TextChoices):
 class ContactPoint(Record):
     """A way to reach a lead: `raw` as given, `norm` for comparison (lower-case address, E.164 number)."""
 
-    lead = models.ForeignKey(Lead, models.CASCADE, related_name="contact_points")
+    lead = models.ForeignKey(Lead, models.CASCADE, related_name="contact_points", db_index=False)
     kind = models.CharField(max_length=5, choices=PointKind)
     raw = models.CharField(max_length=320)
     norm = models.CharField(max_length=320)
@@ -376,7 +383,7 @@ class MatchKey(models.Model):
     E.164, for external "<source id>:<id>", for domain the company's domain, for name_company both folded.
     """
 
-    lead = models.ForeignKey(Lead, models.CASCADE, related_name="match_keys")
+    lead = models.ForeignKey(Lead, models.CASCADE, related_name="match_keys", db_index=False)
     kind = models.CharField(max_length=12, choices=KeyKind)
     value = models.CharField(max_length=420)
 

@@ -28,7 +28,7 @@ class Score(Record):
     The `blend` row is what `Lead.score` shows and names where it came from in `blended_from`.
     """
 
-    lead = models.ForeignKey(Lead, models.CASCADE, related_name="scores")
+    lead = models.ForeignKey(Lead, models.CASCADE, related_name="scores", db_index=False)
     kind = models.CharField(max_length=10, choices=ScoreKind)
     value = models.PositiveSmallIntegerField()
     base = models.SmallIntegerField(default=0, help_text="points every lead starts with (rules)")
@@ -100,7 +100,7 @@ class ScoreFactor(models.Model):
     """One reason of a score. A verified one quotes the record: `start` and `end` count code points of its
     normalised text."""
 
-    score = models.ForeignKey(Score, models.CASCADE, related_name="factors")
+    score = models.ForeignKey(Score, models.CASCADE, related_name="factors", db_index=False)
     position = models.PositiveSmallIntegerField(default=0)
     points = models.SmallIntegerField(default=0)
     label = models.CharField(max_length=120)

@@ -14,7 +14,7 @@ from crm.models.leads import Lead
 class TimelineEvent(Record):
     """One line of a lead's story. Append-only: the database refuses UPDATE and DELETE outside maintenance."""
 
-    lead = models.ForeignKey(Lead, models.CASCADE, related_name="timeline")
+    lead = models.ForeignKey(Lead, models.CASCADE, related_name="timeline", db_index=False)
     occurred_at = models.DateTimeField(default=clock.now)
     kind = models.CharField(max_length=40, help_text="the wire name of what happened, e.g. lead.disqualified")
     actor_kind = models.CharField(max_length=8, choices=ActorKind)
