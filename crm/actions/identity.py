@@ -1,5 +1,6 @@
 """What makes two inquiries the same person: normal forms, match keys, and the locks that guard them."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ FREE_MAIL = frozenset(
     yahoo.fr yandex.ru ymail.com zoho.com
     """.split()
 )
+_PLAIN_DOMAIN = re.compile(r"(?:(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 _LETTERS = str.maketrans(
     {"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
 )
@@ -49,7 +51,9 @@ def normalise_email(raw: str) -> tuple[str, str]:
     if not at or not local or len(raw) > 320:
         raise wrong
     try:
-        address = f"{local}@{idna.encode(domain, uts46=True).decode()}"
+        if not _PLAIN_DOMAIN.fullmatch(domain):  # what is plain already is its own encoding, and most are
+            domain = idna.encode(domain, uts46=True).decode()
+        address = f"{local}@{domain}"
         validate_email(address)
     except (idna.IDNAError, UnicodeError, ValidationError):
         raise wrong from None

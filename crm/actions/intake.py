@@ -1,5 +1,6 @@
 """The one way in: whatever arrives becomes an inquiry first, then finds or makes its lead."""
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -52,6 +53,7 @@ FILLED_LATER = (
     "mailing_address",
     "physical_address",
 )
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 FROM_CUSTOMER = {Channel.FORM, Channel.EMAIL, Channel.PHONE, Channel.API}
 
 
@@ -102,7 +104,7 @@ def _text(name: str, value: Any) -> str:
         return ""
     if not isinstance(value, str):
         raise InvalidValue(_("Write text here."), field=name)
-    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+    if _UNSTORABLE.search(value):
         raise InvalidValue(_("This text holds characters that cannot be stored."), field=name)
     limit = LENGTHS.get(name, 500)
     value = value.strip() if name == "message" else " ".join(value.split())

@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
 from typing import Any
+from uuid import uuid4
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, models
@@ -50,6 +53,31 @@ def _default(field: models.Field) -> Any:
     if isinstance(field, models.JSONField) and value is not None:
         return json.dumps(value)
     return value
+
+
+def copy_rows(model: type[models.Model], rows: Iterable[Mapping[str, Any]], *, at: datetime) -> None:
+    """Append rows by COPY: values by field name, the others get their default. Ids are drawn unless given."""
+    fields = [field for field in model._meta.concrete_fields if not field.has_db_default()]
+    first = next(iter_rows := iter(rows), None)
+    if first is None:
+        return
+    if "id" not in first:
+        fields = [field for field in fields if not field.primary_key]
+    defaults = {field.name: _constant(field, at) for field in fields}
+    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    table = connection.ops.quote_name(model._meta.db_table)
+    has_public_id = "public_id" in defaults
+    with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+        for row in chain([first], iter_rows):
+            values = {**defaults, **row}
+            if has_public_id:
+                values["public_id"] = uuid4()
+            copy.write_row(list(values.values()))
+
+
+def _constant(field: models.Field, at: datetime) -> Any:
+    is_time = getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False)
+    return at if is_time else None if field.primary_key else _default(field)
 
 
 def update_rows(model: type[models.Model], rows: Sequence[models.Model], fields: Iterable[str]) -> None:

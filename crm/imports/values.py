@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from django.utils.translation import gettext as _
 
@@ -133,6 +134,7 @@ def looks_like_date(text: str) -> bool:
     return match is not None and 4 in (len(match[1]), len(match[4]))
 
 
+@lru_cache(maxsize=1_024)
 def parse_boolean(text: str) -> bool:
     """Raises InvalidValue."""
     word = fold(text)

@@ -14,10 +14,12 @@ from crm.actions.scores import score_by_rules_batch
 from crm.imports.chunk import Chunk, staged
 from crm.imports.inserting import insert_select, insert_sql
 from crm.imports.learning import learn_from_rows
+from crm.imports.scoring import NewLead, score_new_leads
 from crm.models import (
     ContactPoint,
     ImportPolicy,
     ImportRow,
+    ImportStage,
     Inquiry,
     InquiryState,
     Lead,
@@ -36,12 +38,16 @@ _TELLER = {
 
 
 def write_chunk(chunk: Chunk) -> dict[str, int]:
-    """Write what the stage has decided. Returns how many rows got which verdict."""
+    """Write what the stage has decided. Returns how many rows got which verdict.
+
+    Inquiries and scores come before the leads they belong to (foreign keys are checked at the commit), so
+    that a lead is written once, with its score.
+    """
     parameters = chunk.parameters
-    _insert_leads(parameters)
+    inquiries = _insert_inquiries(parameters, Verdict.CREATE, InquiryState.CREATED)
+    _insert_leads(parameters, _score(chunk, inquiries))
     _insert_points(parameters)
     _insert_keys(parameters, Verdict.CREATE)
-    _insert_inquiries(parameters, Verdict.CREATE, InquiryState.CREATED)
     learned = learn_from_rows(chunk)
     if learned.lead_ids:
         _insert_keys(parameters, Verdict.UPDATE)
@@ -49,12 +55,29 @@ def write_chunk(chunk: Chunk) -> dict[str, int]:
             _insert_inquiries(parameters, Verdict.UPDATE, InquiryState.ATTACHED)
         else:
             _tell_of_update(parameters)
+        score_by_rules_batch(learned.lead_ids)
     _insert_import_rows({**parameters, "before": json.dumps(learned.before)})
-    score_by_rules_batch([*_created_ids(parameters), *learned.lead_ids])
     return _verdicts(parameters)
 
 
-def _insert_leads(parameters: Mapping[str, Any]) -> None:
+def _score(chunk: Chunk, inquiries: Mapping[int, int]) -> dict[int, int]:
+    """Store the first scores of the chunk's new leads. Returns lead id -> value."""
+    rows = ImportStage.objects.filter(
+        job_id=chunk.job.pk, row_no__range=(chunk.first, chunk.last), verdict=Verdict.CREATE
+    ).order_by("row_no")
+    leads = [
+        NewLead(lead_id, inquiries[lead_id], fields, bool(email), bool(phone), bool(domain))
+        for lead_id, fields, email, phone, domain in rows.values_list(
+            "lead_id", "fields", "email_key", "phone_key", "domain_key"
+        )
+    ]
+    source = chunk.job.source
+    values = score_new_leads(leads, source=source, currency=source.currency, at=chunk.at)
+    return {lead.lead_id: value for lead, value in zip(leads, values, strict=True)}
+
+
+def _insert_leads(parameters: Mapping[str, Any], scores: Mapping[int, int]) -> None:
+    scored = "crm_importstage s JOIN unnest(%(leads)s::bigint[], %(scores)s::int[]) AS scored (id, value)"
     insert_select(
         Lead,
         {
@@ -72,10 +95,12 @@ def _insert_leads(parameters: Mapping[str, Any]) -> None:
             "owner": "%(owner)s::bigint",
             "team": "%(team)s::bigint",
             "status_changed_at": "%(at)s",
+            "score": "scored.value",
+            "score_source": "'rules'",
             "search_text": "s.search_text",
         },
-        staged(Verdict.CREATE),
-        parameters,
+        staged(Verdict.CREATE).replace("crm_importstage s", f"{scored} ON scored.id = s.lead_id"),
+        {**parameters, "leads": list(scores), "scores": list(scores.values())},
     )
 
 
@@ -94,8 +119,11 @@ def _insert_keys(parameters: Mapping[str, Any], verdict: Verdict) -> None:
     )
 
 
-def _insert_inquiries(parameters: Mapping[str, Any], verdict: Verdict, state: InquiryState) -> None:
-    """The rows as inquiries, and for each the line of the lead's story that tells of it. One statement."""
+def _insert_inquiries(parameters: Mapping[str, Any], verdict: Verdict, state: InquiryState) -> dict[int, int]:
+    """The rows as inquiries, and for each the line of the lead's story that tells of it. One statement.
+
+    Returns lead id -> inquiry id.
+    """
     inquiries, defaults = insert_sql(
         Inquiry,
         {
@@ -126,7 +154,8 @@ def _insert_inquiries(parameters: Mapping[str, Any], verdict: Verdict, state: In
     again = state == InquiryState.ATTACHED
     with connection.cursor() as cursor:
         cursor.execute(
-            f"WITH made AS ({inquiries} RETURNING lead_id, public_id, message) {story}",
+            f"WITH made AS ({inquiries} RETURNING id, lead_id, public_id, message),"  # noqa: S608
+            f" told AS ({story}) SELECT lead_id, id FROM made",
             {
                 **defaults,
                 **more_defaults,
@@ -136,6 +165,7 @@ def _insert_inquiries(parameters: Mapping[str, Any], verdict: Verdict, state: In
                 "opening": parameters["asked_again" if again else "came_in"],
             },
         )
+        return dict(cursor.fetchall())
 
 
 def _tell_of_update(parameters: Mapping[str, Any]) -> None:
@@ -160,12 +190,6 @@ def _insert_import_rows(parameters: Mapping[str, Any]) -> None:
         staged(),
         parameters,
     )
-
-
-def _created_ids(parameters: Mapping[str, Any]) -> list[int]:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT s.lead_id {staged(Verdict.CREATE)}", parameters)
-        return [lead_id for (lead_id,) in cursor]
 
 
 def _verdicts(parameters: Mapping[str, Any]) -> dict[str, int]:
