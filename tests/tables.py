@@ -17,13 +17,18 @@ TRACE_COLUMNS = {"id", "public_id", "version", "created_at", "updated_at"}
 
 
 @cache
+def compared_tables() -> list[str]:
+    """Every table of the database but the trace tables."""
+    return [name for name in connection.introspection.table_names() if not TRACE_TABLES.search(name)]
+
+
+@cache
 def _statement() -> str:
-    tables = [name for name in connection.introspection.table_names() if not TRACE_TABLES.search(name)]
     digest = (
         "SELECT '{0}', count(*) || ' ' || "
         "md5(coalesce(string_agg(md5(row::text), '' ORDER BY md5(row::text)), '')) FROM \"{0}\" AS row"
     )
-    return " UNION ALL ".join(digest.format(name) for name in tables)
+    return " UNION ALL ".join(digest.format(name) for name in compared_tables())
 
 
 def state_of_tables() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The set-based import and `receive_inquiry` are twins: the same rows leave the same tables."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,7 +18,7 @@ from crm.imports.reading import Row
 from crm.imports.rows import RowConverter
 from crm.models import Channel, CustomField
 from tests.crm.imports.files import SYSTEM, csv_of, run
-from tests.tables import TRACE_COLUMNS
+from tests.tables import TRACE_COLUMNS, compared_tables
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -35,21 +36,7 @@ HEADER = (
 )
 FIELDS = ("external_id", "name", "company", "email", "phone", "country", "est_value", "message")
 MAPPING = dict(zip(HEADER, (*FIELDS, "custom:garden", "custom:visits"), strict=True))
-# Beside TRACE_COLUMNS: what an import leaves out on purpose. It sums up instead of telling of each score, and
-# works without telling of each lead, so its timeline has no line for the score.
-TABLES = (
-    "crm_lead",
-    "crm_contactpoint",
-    "crm_matchkey",
-    "crm_inquiry",
-    "crm_timelineevent",
-    "crm_score",
-    "crm_scorefactor",
-    "crm_customfield",
-    "crm_followup",
-    "crm_note",
-)
-
+PUBLIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 words = st.sampled_from(["", "Ada", "José", "O'Neill", "=1+1", "李", "Zoë  B", "🌿"])
 rows = st.tuples(
     st.integers(0, 6),  # the person: rows of a file differ in it
@@ -77,18 +64,20 @@ def as_csv(rows: Sequence[tuple[Any, ...]]) -> bytes:
 
 
 def tables() -> dict[str, list[Any]]:
-    """All rows without ids and trace columns, in a fixed order; a lead is known by its search text."""
+    """All rows without ids and trace columns, in a fixed order; a lead is known by its search text.
+
+    Left out on purpose: an import tells of no single score, so its timeline has no line "lead.scored".
+    """
     found = {}
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, search_text FROM crm_lead")
         leads = dict(cursor.fetchall())
-        for table in TABLES:
-            cursor.execute(f"SELECT * FROM {table} ORDER BY id")
+        for table in compared_tables():
+            cursor.execute(f'SELECT * FROM "{table}"')
             names = [column.name for column in cursor.description]
             left_out = {
                 *TRACE_COLUMNS,
                 "score_id",
-                "data",
                 *(["source_id"] if table == "crm_scorefactor" else []),
             }
             records = [
@@ -104,7 +93,10 @@ def tables() -> dict[str, list[Any]]:
 
 
 def _plain(value: Any) -> Any:
-    return value.normalize() if isinstance(value, Decimal) else value
+    """Equal for equal meaning: numbers without trailing zeros, and no public ids inside of texts."""
+    if isinstance(value, Decimal):
+        return value.normalize()
+    return PUBLIC_ID.sub("<id>", value) if isinstance(value, str) else value
 
 
 def by_import(contents: list[list[tuple[Any, ...]]]) -> dict[str, list[Any]]:
@@ -143,6 +135,6 @@ def test_the_same_rows_leave_the_same_tables_by_either_way(contents: list[list[t
             CustomField.objects.create(key="visits", label="Visits", type="number")
             left.append(way(contents))
             transaction.set_rollback(True)
-    for table in TABLES:
+    for table in compared_tables():
         ours, intake = left[0][table], left[1][table]
         assert ours == intake, f"{table}: import {ours}\nintake {intake}"
