@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from crm import ports
 from crm.actions.imports import (
+    ALL,
     NONE,
     advance_import,
     cancel_import,
@@ -18,7 +19,7 @@ from crm.actions.imports import (
 )
 from crm.errors import CRMError, ImportRefused
 from crm.imports.columns import CUSTOM, FIELDS
-from crm.imports.summary import leads_to_analyse, problem_rows, write_problem_rows
+from crm.imports.summary import analysis_choices, leads_to_analyse, problem_rows, write_problem_rows
 from crm.models import Actor, ImportJob, ImportPolicy, ImportState, Job, JobState
 
 FAILED, WRONG_USE = 1, 2
@@ -65,6 +66,7 @@ class Command(BaseCommand):
             if job.state != ImportState.RUNNING:
                 job = self._check(job, by)
                 self._report(job, is_forecast=True)
+                self._tell_prices(job, options["analyse"] or job.analyse)
                 if errors:
                     self._write_errors(job, errors)
                 if dry_run:
@@ -157,6 +159,12 @@ class Command(BaseCommand):
             for problem in problem_rows(job)[:SHOWN_PROBLEMS]:
                 column = f", column “{problem.field}”" if problem.field else ""
                 self.stdout.write(f"  line {problem.line_no}{column}: {problem.message}")
+
+    def _tell_prices(self, job: ImportJob, chosen: str) -> None:
+        names = {choice: choice.value for choice in analysis_choices(job)}
+        names |= {choice: f"all ({choice.leads:,} leads)" for choice in names if choice.value == ALL}
+        offers = ", ".join(f"{name} ${choice.price_usd:.2f}" for choice, name in names.items())
+        self.stdout.write(f"analysis by the agents: {offers}; --analyse {chosen} is chosen")
 
     def _write_errors(self, job: ImportJob, path: Path) -> None:
         with path.open("w", encoding="utf-8-sig", newline="") as file:

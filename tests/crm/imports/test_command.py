@@ -2,6 +2,7 @@
 
 import io
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,17 @@ def test_a_dry_run_writes_nothing(path: Path, settings, django_capture_on_commit
     assert state_of_tables() == before
     assert not ImportJob.objects.exists()
     assert stored_files(settings.MEDIA_ROOT) == []
+
+
+@pytest.mark.parametrize(("asked", "chosen"), [("", "all"), ("none", "none"), ("7", "7")])
+def test_what_the_agents_would_cost_is_said_before_anything_is_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, chosen: str
+):
+    monkeypatch.setattr("crm.ports._ports.price_of_analysis", lambda n: Decimal(n) / 100)
+    path.write_bytes(people(120))
+    printed = import_leads(path, dry_run=True, analyse=asked)
+    offers = "none $0.00, 100 $1.00, all (120 leads) $1.20"
+    assert f"analysis by the agents: {offers}; --analyse {chosen} is chosen" in printed
 
 
 def test_columns_can_be_said(path: Path):
