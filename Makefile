@@ -35,6 +35,9 @@ test: $(DEV_PACKAGES) pg-programs ## the test suite, without a browser (PG=15: o
 test-e2e: $(DEV_PACKAGES) test-deps ## journeys in Chromium, with axe
 	@exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q tests/e2e $(ARGS)
 
+screenshots: $(DEV_PACKAGES) test-deps ## the six screens as pictures, wide and narrow, light and dark, into docs/img
+	@SCREENSHOTS_TO=docs/img exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q tests/e2e/test_screens.py $(ARGS)
+
 check: $(DEV_PACKAGES) ## formats, types, layers, templates, migrations, deployment settings, pins
 	@$(OWN) .ci/check $(BIN)
 
