@@ -38,6 +38,9 @@ def open_screen(name: str, new_page: NewPage, *, width: int, theme: str) -> Page
         return new_page("/accounts/login/", width=width, theme=theme, sign_in=False)
     paths = {"today": "/", "lead": "/", "leads": "/leads/", "import": "/imports/", "agents": "/agents/"}
     page = new_page(paths[name], width=width, theme=theme)
+    if name == "today" and width > WIDTHS[1]:  # with the draft beside it: that is what the page is for
+        page.locator("#today-list .lead", has_text="Draft ready").first.locator(".hit").click()
+        expect(page.get_by_role("button", name="Approve")).to_be_visible()
     if name == "lead":
         page.goto(page.locator("#today-list .hit").first.get_attribute("href") or "/")
         expect(page.locator(".leadpage")).to_be_visible()

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from django.core.management import get_commands
 from django.test import Client
 
 from gardenos.databases import owner_database
@@ -16,6 +17,20 @@ def test_the_table_of_settings_holds_every_variable_that_is_read_and_no_other():
     owner_database(env, GARDENOS_DATA_DIR)
     page = (REPOSITORY / "docs" / "operations" / "settings.md").read_text()
     assert set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)) == set(env.readings)
+
+
+def test_what_the_readme_points_at_is_there():
+    text = (REPOSITORY / "README.md").read_text()
+    local = [target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target]
+    assert any(target.endswith(".png") for target in local)
+    assert [target for target in local if not (REPOSITORY / target).is_file()] == []
+
+
+def test_the_commands_of_the_readme_exist():
+    text = (REPOSITORY / "README.md").read_text()
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z-]+)`", text)) <= targets
+    assert set(re.findall(r"manage\.py ([a-z_]+)", text)) <= set(get_commands())
 
 
 def test_decisions_are_numbered_without_gaps_and_titled_with_their_number():
