@@ -1,8 +1,8 @@
 """What can go wrong between a task and its answer. None of these reaches a door: the pump turns each into
 an outcome.
 
-The outcome of each is one row of the table in docs/ai/engine.md; `code` is what AgentTask.error and the
-metrics say.
+The outcome of each is one row of the table in ai_agents/actions/outcomes.py; `code` is what AgentTask.error
+and the metrics say.
 """
 
 from typing import ClassVar

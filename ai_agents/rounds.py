@@ -29,7 +29,6 @@ from ai_agents.timing import Timing
 from crm.tasks import AI, stamp
 
 log = logging.getLogger(__name__)
-CALLS_PER_RUN = 2  # the call and its one repair
 REPAIR_NOTE_BYTES = 900  # what a repair may add to the prompt
 OVER_BUDGET_S = 60.0
 
@@ -187,7 +186,8 @@ class Desk:
         for task, facts in read:
             prompt_bytes = sum(len(text.encode("utf-8", "replace")) for text in agent.messages(facts))
             run_usd = (
-                price.worst(prompt_bytes + REPAIR_NOTE_BYTES, max_tokens=agent.max_tokens) * CALLS_PER_RUN
+                price.worst(prompt_bytes + REPAIR_NOTE_BYTES, max_tokens=agent.max_tokens)
+                * budget.CALLS_PER_RUN
             )
             worst.append((task, run_usd))
         granted = {task.pk for task in budget.reserve(worst)}

@@ -37,7 +37,7 @@ DATABASE = "gardenos"
 ROLES = ("owner", "app", "readonly")
 RETRY_S = 10  # after a crash the old processes and their shared memory take a moment to go
 READY_S = 180  # recovery of a big database takes time; a server that still works on it is left alone
-STOP_S = 8
+STOP_S = 3  # of a fast shutdown; then an immediate one, which the next start recovers from
 MAX_LOG_BYTES = 10_000_000
 OPTIONS = {
     "listen_addresses": HOST,

@@ -19,7 +19,7 @@ workers = _env.integer("WEB_WORKERS", 1, least=1, most=64)
 worker_class = "gardenos.worker.WebWorker"
 preload_app = False  # a connection pool opened before a fork is shared by parent and children, and hangs
 timeout = 60
-graceful_timeout = 6  # `make run` promises to be gone within 10 s
+graceful_timeout = 5  # `make run` promises to be gone within 10 s
 keepalive = 5
 forwarded_allow_ips = ",".join(_env.items("TRUSTED_PROXIES"))
 accesslog = None

@@ -18,6 +18,7 @@ from ai_agents.models import AgentPool, AgentTask, Budget
 
 ALL = "all"
 ZERO = Decimal(0)
+CALLS_PER_RUN = 2  # the call and its one repair: what is set aside for a task
 
 
 def day_of(task: AgentTask) -> date:

@@ -7,14 +7,17 @@ from django.conf import settings
 from django.db import connection
 from django.utils.translation import gettext as _
 
+from ai_agents.actions.budget import CALLS_PER_RUN
 from ai_agents.actions.calls import price_of
+from ai_agents.agents import AGENTS
 from ai_agents.llm.prices import Price
-from ai_agents.llm.providers import current_provider
+from ai_agents.llm.providers import Provider, current_provider
 from ai_agents.models import AgentTask, TaskState
 from crm import clock
 from crm.ports import AIStatus
 
 TOKENS_OF_ANALYSIS = (1_200, 300)  # in and out, of a lead with one inquiry and a note
+PROMPT_BYTES = 6_000  # of the instructions and a lead with one inquiry and a note
 PUMP_SILENT_S = 120
 PENDING = {"lead_analysis": "scoring", "follow_up": "drafting"}
 
@@ -67,8 +70,14 @@ def ai_status() -> AIStatus:
         queued=queued,
         spent_today_usd=spent or Decimal(0),
         budget_usd=cap,
-        trouble=_trouble(paused_because, room <= 0 or room < price_of_analysis(1), is_silent),
+        trouble=_trouble(paused_because, room <= 0 or room < _set_aside(provider), is_silent),
     )
+
+
+def _set_aside(provider: Provider) -> Decimal:
+    """What a pump sets aside before it analyses one lead: with less than that left it claims nothing."""
+    price = price_of(provider.name, provider.models[0], clock.now().date())
+    return price.worst(PROMPT_BYTES, max_tokens=AGENTS["lead_analysis"].max_tokens) * CALLS_PER_RUN
 
 
 def _trouble(paused_because: str | None, is_spent: bool, is_silent: bool) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -272,3 +273,39 @@ def test_j_k_and_x_walk_and_select_and_letters_can_be_switched_off(new_page: New
     page.goto("/me/")
     page.get_by_label("Single-letter shortcuts").check()
     page.get_by_role("button", name="Save").click()
+
+
+def test_a_file_is_brought_in_and_its_progress_shown_without_a_reload(
+    new_page: NewPage, stack: Stack, tmp_path: Path
+) -> None:
+    lines = ["Row ID,Name,E-mail,Value,Shoe size"]
+    lines += [f"F{n},Fair Visitor {n},visitor{n}@fair.example,{900 + n},{36 + n % 9}" for n in range(1_200)]
+    lines += ["F9001,Lena Fischer,lena.fischer@,900,40"]
+    file = tmp_path / "autumn-fair.csv"
+    file.write_text("\n".join(lines))
+    page = new_page("/")
+    page.keyboard.press("g")
+    page.keyboard.press("i")
+    page.get_by_label("A CSV file of leads").set_input_files(file)
+    page.get_by_label("Where do they come from?").fill("Autumn fair")
+    page.get_by_role("button", name="Upload the file").click()
+    expect(page.get_by_label("E-mail becomes")).to_have_value("email")
+    expect(page.get_by_label("Row ID becomes")).to_have_value("external_id")
+    page.get_by_label("Shoe size becomes").select_option("")
+    page.get_by_role("button", name="Check 1,201 rows").click()
+    wait_for_live(page)
+    start = page.get_by_role("button", name="Import 1,200 leads")
+    expect(start).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_role("cell", name="lena.fischer@", exact=True)).to_have_class("bad")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Problem rows").click()
+    assert "lena.fischer@" in Path(download.value.path()).read_text()
+    page.get_by_label("None, rules only").check()
+    start.click()
+    expect(page.get_by_role("link", name="Look at the leads")).to_be_visible(timeout=SOON_MS)
+    expect(page.locator(".steps .now")).to_contain_text("Done")
+    page.get_by_role("link", name="Look at the leads").click()
+    expect(page.locator("#lead-table .rowlink")).to_have_count(50)
+    expect(page.locator("#lead-count")).to_have_text("1,200")
+    page.get_by_role("link", name="Next").click()
+    expect(page.get_by_role("link", name="Previous")).to_be_visible()

@@ -140,6 +140,7 @@ def test_a_killed_server_starts_again_with_what_was_committed(start: Start):
     with login(server, "owner") as connection:
         connection.execute("CREATE TABLE kept (id int)")
         os.kill(server_process(server), signal.SIGKILL)
+    wait_until(lambda: not server.is_ready())
     again = start()
     with login(again, "owner") as connection:
         assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)

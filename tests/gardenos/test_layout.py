@@ -11,17 +11,9 @@ TOOLS = {"Makefile", "pyproject.toml", ".ci", ".github", ".gitignore"}
 
 
 def top_level() -> set[str]:
-    """What is there and not ignored: files that are new and not added yet count, too."""
+    """What git keeps; what a user has lying about is no business of ours."""
     listed = subprocess.run(
-        [
-            "git",
-            "-c",
-            f"safe.directory={REPOSITORY}",
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ],
+        ["git", "-c", f"safe.directory={REPOSITORY}", "ls-files"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

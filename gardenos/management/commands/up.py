@@ -153,7 +153,7 @@ class Command(BaseCommand):
 
     def start_clusters(self) -> str:
         for name in CLUSTERS:
-            self.run(f"queue {name}", "qcluster_watch", "--cluster", name, "--stop-within", "6")
+            self.run(f"queue {name}", "qcluster_watch", "--cluster", name, "--stop-within", "4")
         return " and ".join(CLUSTERS)
 
     def start_web(self) -> str:

@@ -18,7 +18,7 @@ from ai_agents.models import AgentCall, AgentTask
 from crm.models import Actor, Heartbeat, Score, ScoreKind
 from tests.ai_agents.engine.conftest import Engine, until
 
-SHORT = '{"lease_s": 1, "slot_s": 0.5, "control_s": 0.2, "linger_s": 4}'
+SHORT = '{"lease_s": 1, "slot_s": 0.5, "control_s": 0.2, "linger_s": 2}'
 QUICK = '{"lease_s": 3, "renew_s": 1, "slot_s": 2, "control_s": 0.5, "beat_s": 1}'
 POISON = """
 import os, signal, sys
@@ -127,12 +127,13 @@ def test_a_task_that_kills_its_process_dies_after_its_attempts(engine: Engine):
     request_analysis(poisoned.pk, by=Actor.system(), priority=0)
     engine.queue(3)
     env = environment(engine) | {
-        "TEST_AI_TIMING": '{"lease_s": 1, "slot_s": 0.5, "control_s": 0.2, "linger_s": 4}'
+        "TEST_AI_TIMING": '{"lease_s": 1, "slot_s": 0.5, "control_s": 0.2, "linger_s": 2}'
     }
     deaths = 0
     for _ in range(6):
         if engine.states().keys() <= {"done", "dead"}:
             break
+        AgentTask.objects.filter(state="queued").update(run_after="2020-01-01T00:00:00Z")  # no backoff here
         command = [sys.executable, "-c", POISON]
         ended = subprocess.run(
             command, env=env, cwd=django_settings.BASE_DIR, capture_output=True, timeout=60

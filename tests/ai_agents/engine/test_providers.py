@@ -1,5 +1,9 @@
 """Which provider the settings choose, and where a key never goes."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from ai_agents.llm.providers import DEEPINFRA_URL, Provider, current_provider, probe
@@ -53,3 +57,10 @@ def test_the_probe_says_which_model_is_used(scripted: ScriptedServer):
 
 def test_the_probe_of_a_dead_address_is_a_sentence():
     assert "failed" in probe(Provider("scripted", "http://127.0.0.1:1/v1", "k", ("m",)), timeout_s=1).trouble
+
+
+def test_processes_that_only_queue_do_not_load_the_model_client():
+    script = "import django, sys; django.setup(); print('openai' in sys.modules)"
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings", "Q_CLUSTER_NAME": "default"}
+    ran = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert ran.stdout.strip() == "False", ran.stderr
