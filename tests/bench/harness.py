@@ -37,6 +37,9 @@ GOALS = {  # ours / limit, at most; for import_vs_copy and agents_64 at least
     "agents_256": 0.6,
     "fanout_1000_vs_raw": 3.0,
     "web_memory_mb": 1.8,
+    "growth_list": 1.2,  # all leads against a tenth of them
+    "growth_search": 3.0,
+    "growth_today": 1.2,
 }
 MORE_IS_BETTER = {"import_vs_copy", "agents_64", "agents_128", "agents_256"}
 
