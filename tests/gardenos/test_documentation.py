@@ -8,6 +8,7 @@ from django.test import Client
 
 from gardenos.databases import owner_database
 from gardenos.settings import GARDENOS_DATA_DIR, env
+from tests.bench.harness import GOALS, MORE_IS_BETTER
 
 REPOSITORY = Path(__file__).parents[2]
 DECISIONS = sorted((REPOSITORY / "docs" / "adr").glob("[0-9]*.md"))
@@ -31,6 +32,13 @@ def test_the_commands_of_the_readme_exist():
     targets = set(re.findall(r"^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)`", text)) <= targets
     assert set(re.findall(r"manage\.py ([a-z_]+)", text)) <= set(get_commands())
+
+
+def test_the_table_of_measurements_is_that_of_the_program():
+    page = (REPOSITORY / "docs" / "development" / "testing.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|.*\| at (most|least) ([\d.]+) \|", page, re.MULTILINE)
+    assert {job: float(goal) for job, _way, goal in rows} == GOALS
+    assert {job for job, way, _goal in rows if way == "least"} == MORE_IS_BETTER
 
 
 def test_decisions_are_numbered_without_gaps_and_titled_with_their_number():
