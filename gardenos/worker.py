@@ -13,6 +13,14 @@ ABORT_AFTER_S = 12.0  # after the application has ended; a reader that takes not
 class LiveProtocol(WebSocketsSansIOProtocol):
     """uvicorn's websockets, made safe against readers that stand still and text that is none."""
 
+    def data_received(self, data: bytes) -> None:
+        """Answer a request that is none (a header of more than 8 KiB, more than 128 headers): uvicorn leaves
+        its sender waiting and the connection open."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
     def handle_text(self, event: Any) -> None:
         """Hand text on as bytes: the consumer decodes it; uvicorn logs a traceback for broken UTF-8."""
         self.handle_bytes(event)

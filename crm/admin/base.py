@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
+from django.db import DataError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
@@ -110,6 +112,21 @@ class RecordAdmin(ModelAdmin):
             if lookup in {name, f"{name}__exact", f"{name}__id__exact", f"{name}__isnull"}:
                 return True
         return False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A filter's value that the database cannot hold (NUL) is a bad request."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except DataError:
+            raise BadRequest("A filter's value is none that could be stored.") from None
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        """Also what autocomplete asks, whose form lets NUL through."""
+        return super().get_search_results(request, queryset, search_term.replace("\0", ""))
 
     # --- saving ---------------------------------------------------------------------------------------------
 

@@ -286,3 +286,17 @@ def test_tokens_are_revoked_and_never_shown(browse: Callable[[User], Client]):
     client.post(f"{ADMIN}crm/apitoken/", {"action": "revoke", "_selected_action": [token.pk]})
     assert find_token(text) is None
     assert ApiToken.objects.get().revoked_at is not None
+
+
+@pytest.mark.parametrize("value", ["%00", "new%00"])
+def test_a_filter_that_no_column_can_hold_is_a_bad_request(browse: Callable[[User], Client], value: str):
+    assert browse(make_admin()).get(f"{ADMIN}crm/lead/?status__exact={value}").status_code == 400
+
+
+def test_autocomplete_looks_past_characters_that_no_column_can_hold(browse: Callable[[User], Client]):
+    make_admin(email="ida@example.org")
+    address = f"{ADMIN}autocomplete/?app_label=crm&model_name=lead&field_name=owner&term=ida%00"
+    found = browse(make_admin()).get(address)
+    assert [row["text"] for row in found.json()["results"]] == [
+        str(User.objects.get(email="ida@example.org"))
+    ]

@@ -84,6 +84,20 @@ def test_a_reader_that_wakes_up_in_time_reads_why_it_was_closed(server, monkeypa
             received = received[-3:] + chunk
 
 
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [(b"X: " + b"a" * 9_000 + b"\r\n", b"431"), (b"X: a\r\n" * 200, b"431")],
+)
+def test_a_handshake_with_too_much_in_it_is_answered_and_let_go_of(server, header, status):
+    running, _application = server
+    port = running.servers[0].sockets[0].getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.settimeout(5)
+        line.sendall(HANDSHAKE.removesuffix(b"\r\n") + header + b"\r\n")
+        assert line.recv(1_000).startswith(b"HTTP/1.1 " + status)
+        wait_until(lambda: not running.server_state.connections)
+
+
 def test_a_socket_that_is_a_hundred_frames_behind_is_closed_as_too_slow():
     browser = Socket(user_id=1, session_key="k", session_hash="h", topics=["today"])
     for _ in range(QUEUE_MOST):
