@@ -866,6 +866,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='followup',
+            index=models.Index(models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='crm_followup_created'),
+        ),
+        migrations.AddIndex(
+            model_name='followup',
             index=models.Index(models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('state__in', ['generated', 'edited', 'approved', 'scheduled'])), name='crm_followup_unsent'),
         ),
         migrations.AddConstraint(

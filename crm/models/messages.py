@@ -142,6 +142,7 @@ class FollowUp(VersionedRecord):
         ]
         indexes = [
             models.Index(F("lead"), F("created_at").desc(), name="crm_followup_lead"),
+            models.Index(F("created_at").desc(), F("id").desc(), name="crm_followup_created"),
             models.Index(
                 F("created_at").desc(),
                 F("id").desc(),

@@ -15,6 +15,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
@@ -176,7 +177,7 @@ def ai_of(request: HttpRequest) -> ports.AIStatus:
     return found
 
 
-def screen(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def screen(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """A page or a piece of one for signed-in people.
 
     The live cursor is read before the page's own queries: what happens in between is told twice, never lost.
@@ -184,7 +185,7 @@ def screen(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
     @login_required
     @wraps(view)
-    def with_cursor(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def with_cursor(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "GET" and not request.htmx:  # type: ignore[attr-defined]
             request.live_seq = feed.current_seq()  # type: ignore[attr-defined]
         try:

@@ -134,7 +134,7 @@ def fill(card: DraftCard, follow_up: FollowUp) -> None:
     card.is_sample = follow_up.is_sample
     card.needs_writing = follow_up.needs_writing
     parts = [
-        _("sample") if follow_up.is_sample else follow_up.model.rsplit("/", 1)[-1],
+        "" if follow_up.is_sample else follow_up.model.rsplit("/", 1)[-1],
         words.usd(follow_up.cost_usd) if follow_up.cost_usd else "",
         words.ago(follow_up.created_at, now),
     ]

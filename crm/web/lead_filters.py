@@ -12,6 +12,7 @@ from django.core.exceptions import BadRequest
 from django.db.models import F, Q, QuerySet
 from django.http import QueryDict
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from crm.actions.identity import fold
 from crm.models import OPEN_STATUSES, Lead, LeadSource, LeadStatus, User
@@ -19,7 +20,7 @@ from crm.web.base import read_uuid
 
 PAGE = 50
 COUNT_CAP = 10_000
-SORTS = {"score": _("Hottest"), "newest": _("Newest"), "oldest": _("Oldest")}
+SORTS = {"score": gettext_lazy("Hottest"), "newest": gettext_lazy("Newest"), "oldest": gettext_lazy("Oldest")}
 SCORES: dict[str, Q] = {
     "hot": Q(score__gte=75),
     "warm": Q(score__range=(50, 74)),
