@@ -116,7 +116,7 @@ def test_every_target_is_at_least_24_pixels(name: str, new_page: NewPage, garden
         """() => [...document.querySelectorAll("a, button, input, select, summary, textarea")]
             .filter((element) => element.checkVisibility({ visibilityProperty: true }))
             .filter((element) => !element.matches(".skip, .link, .rowlink, .hit, [type=hidden]"))
-            .map((element) => (element.matches(".check, [type=radio]") && element.closest("label")) || element)
+            .map((box) => (box.matches(".check, [type=radio]") && box.closest("label")) || box)
             .map((element) => [element.getBoundingClientRect(), element.outerHTML.slice(0, 120)])
             .filter(([box]) => box.width && (box.width < 24 || box.height < 24))
             .map(([box, html]) => `${Math.round(box.width)}x${Math.round(box.height)} ${html}`)"""
