@@ -29,7 +29,7 @@ from crm.web import words
 from crm.web.base import ai_of, by, person, piece, say, say_no, screen
 
 NEWEST = 30
-PROBLEMS_SHOWN = 50
+PROBLEMS_SHOWN = 8
 CELLS_SHOWN = 5
 UPLOAD, MATCH, CHECK, DONE = 1, 2, 3, 4
 _STATES_BEFORE_CHECK = {ImportState.UPLOADED, ImportState.MAPPED}
@@ -85,8 +85,8 @@ def import_list(request: HttpRequest) -> HttpResponse:
         "lines": _lines(request),
         "sources": list(LeadSource.objects.values_list("name", flat=True)[:100]),
         "source": request.POST.get("source", ""),
-        "most_mb": settings.GARDENOS_IMPORT_MAX_MB,
-        "most_rows": settings.GARDENOS_IMPORT_MAX_ROWS,
+        "most_mb": words.whole(settings.GARDENOS_IMPORT_MAX_MB),
+        "most_rows": words.whole(settings.GARDENOS_IMPORT_MAX_ROWS),
         "error": error,
         "step": UPLOAD,
     }
@@ -134,7 +134,7 @@ def import_page(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def import_body(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """The part that changes by itself."""
     job = _job(request, public_id)
-    return piece(request, "crm/partials/import_body.html", _context(request, job))
+    return piece(request, "crm/partials/import_body.html", _context(request, job) | {"is_piece": True})
 
 
 def _job(request: HttpRequest, public_id: UUID) -> ImportJob:
@@ -316,7 +316,7 @@ def import_cancel(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @screen
 @require_GET
-def import_problems(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def import_problems(request: HttpRequest, public_id: UUID) -> StreamingHttpResponse:
     """The refused rows as a CSV file, streamed."""
     job = _job(request, public_id)
     answer = StreamingHttpResponse(problem_lines(job), content_type="text/csv; charset=utf-8")
