@@ -77,6 +77,19 @@ def number_style(texts: list[str], *, fallback: str) -> tuple[NumberStyle | None
     return NumberStyle(fallback), in_doubt
 
 
+def typed_amount(text: str) -> tuple[Decimal, str]:
+    """(the amount somebody typed, its currency code or ""), written either way: "12.500,50 €", "12,500.50".
+
+    A single mark before three digits parts thousands, because money has two decimals at most.
+    Raises InvalidValue.
+    """
+    number, currency = split_money(text)
+    style, in_doubt = number_style([number], fallback="," if "." in number else ".")
+    if style is None or (in_doubt and number.startswith("0")):
+        raise InvalidValue(_("“%s” is not a number.") % text[:60], field="est_value")
+    return style.parse(number), currency
+
+
 def split_money(text: str) -> tuple[str, str]:
     """(the number's text, its currency code or ""): "€ 1.200,50" -> ("1.200,50", "EUR")."""
     match = _MONEY.match(text.strip())

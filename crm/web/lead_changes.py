@@ -25,6 +25,7 @@ from crm.actions.leads import (
     update_lead,
 )
 from crm.errors import CRMError, InvalidValue, VersionConflict
+from crm.imports.values import typed_amount
 from crm.models import CustomField, FieldType, Lead, Role, Undo, User
 from crm.web.base import back, by, changed, person, piece, read_uuid, say, say_no, screen, toasts
 from crm.web.details import CUSTOM, DetailField, find, local_input
@@ -88,9 +89,10 @@ def _save_field(request: HttpRequest, one: Lead, line: DetailField) -> Lead:
         return update_lead(one.pk, by=actor, version=version, custom={key: _custom_value(key, value)})
     changes: dict[str, Any] = {line.name: value}
     if line.name == "est_value":
+        amount, currency = typed_amount(value) if value.strip() else (None, "")
         changes = {
-            "est_value": value.replace(",", "") or None,
-            "currency": request.POST.get("extra", one.currency),
+            "est_value": amount,
+            "currency": currency or request.POST.get("extra", one.currency),
         }
     return update_lead(one.pk, by=actor, version=version, **changes)
 
@@ -152,11 +154,17 @@ def _field(
 
 
 def owners(user: User, one: Lead) -> list[tuple[str, str]]:
-    """Who may be chosen as owner, by public id: the lead's team for most, everybody for an admin."""
+    """Who may be chosen as owner, by public id: the lead's team for most, everybody for an admin.
+
+    The present owner is always among them, or a form about something else would give the lead away.
+    """
     people = User.objects.active().exclude(role=Role.READ_ONLY)
     if user.role != Role.ADMIN and one.team_id:
         people = people.filter(memberships__team=one.team_id)
     listed = [(str(person.public_id), str(person)) for person in people.order_by("name", "email")[:200]]
+    now = one.owner
+    if now is not None and (str(now.public_id), str(now)) not in listed:
+        listed.insert(0, (str(now.public_id), str(now)))
     return [("", _("Nobody (team’s pool)")), *listed]
 
 

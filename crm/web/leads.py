@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from crm import clock
 from crm.actions.intake import receive_inquiry
 from crm.errors import CRMError
+from crm.imports.values import typed_amount
 from crm.models import Channel, Lead, LeadSource, LeadStatus, NextActionKind, User
 from crm.permissions import Verb, may
 from crm.web import words
@@ -181,9 +182,10 @@ def lead_new(request: HttpRequest) -> HttpResponse:
     form = LeadForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         values = {name: value for name, value in form.cleaned_data.items() if value}
-        if "est_value" in values:
-            values["est_value"] = values["est_value"].replace(",", "")
         try:
+            if "est_value" in values:
+                amount, currency = typed_amount(values["est_value"])
+                values |= {"est_value": amount, **({"currency": currency} if currency else {})}
             result = receive_inquiry(channel=Channel.MANUAL, payload=values, by=by(request))
         except CRMError as refused:
             form.add_error(refused.field if refused.field in form.fields else None, str(refused))

@@ -19,6 +19,7 @@ from crm.imports.values import (
     number_style,
     parse_outcome,
     split_money,
+    typed_amount,
 )
 
 FORMULAS = [
@@ -123,3 +124,27 @@ def test_an_outcome_that_says_neither_is_refused():
 def test_countries_are_known_by_code_and_by_name_in_several_languages():
     names = ["de", "Deutschland", "ALLEMAGNE", "Côte d'Ivoire", "U.S.A.", "Österreich", "Atlantis", "Germany"]
     assert [country_code(name) for name in names] == ["DE", "DE", "DE", "CI", "US", "AT", "", "DE"]
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "currency"),
+    [
+        ("12.500,50", "12500.50", ""),
+        ("12,500.50", "12500.50", ""),
+        ("12.500", "12500", ""),
+        ("12,500", "12500", ""),
+        ("1.250.000", "1250000", ""),
+        ("12,5", "12.5", ""),
+        ("12.50", "12.50", ""),
+        ("€ 1 200", "1200", "EUR"),
+        ("900 chf".upper(), "900", "CHF"),
+    ],
+)
+def test_a_typed_amount_is_read_as_its_writer_means_it(text: str, amount: str, currency: str):
+    assert typed_amount(text) == (Decimal(amount), currency)
+
+
+@pytest.mark.parametrize("text", ["1.2.3", "0.123", "0,500", "1.234,5.6", "lots", "1e5"])
+def test_a_typed_amount_that_could_mean_two_things_is_refused(text: str):
+    with pytest.raises(InvalidValue):
+        typed_amount(text)

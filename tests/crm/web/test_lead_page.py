@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.db import connection
@@ -272,3 +273,22 @@ def test_the_page_costs_the_same_with_2_events_and_60(me, lead):
         add_note(lead.pk, by=Actor.of(me), body=f"Note {n}")
     assert cost() == few
     assert few <= 16
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("12.500,50", "12500.50"), ("12,500", "12500.00"), ("", None)])
+def test_a_value_is_read_the_way_people_on_either_side_of_the_channel_write_it(me, lead, typed, kept):
+    update_lead(lead.pk, by=Actor.of(me), version=None, est_value="7")
+    client = signed_in(me)
+    form = field_form(client, lead, "est_value")
+    client.post(f"/leads/{lead.public_id}/fields/est_value/", {**form, "value": typed, "extra": "EUR"}, **HTMX)
+    lead.refresh_from_db()
+    assert lead.est_value == (kept and Decimal(kept))
+
+
+def test_an_owner_who_left_stays_chosen_until_somebody_else_is(me, lead):
+    gone = make_user(name="Mara Gone", is_active=False)
+    Lead.objects.filter(pk=lead.pk).update(owner=gone)
+    html = signed_in(me).get(f"/leads/{lead.public_id}/assign/", **HTMX).content.decode()
+    assert f'<option value="{gone.public_id}" selected>Mara Gone</option>' in html
+    html = signed_in(me).get(f"/leads/{lead.public_id}/fields/owner/", **HTMX).content.decode()
+    assert f'<option value="{gone.public_id}" selected>Mara Gone</option>' in html
