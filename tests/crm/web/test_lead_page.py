@@ -280,7 +280,9 @@ def test_a_value_is_read_the_way_people_on_either_side_of_the_channel_write_it(m
     update_lead(lead.pk, by=Actor.of(me), version=None, est_value="7")
     client = signed_in(me)
     form = field_form(client, lead, "est_value")
-    client.post(f"/leads/{lead.public_id}/fields/est_value/", {**form, "value": typed, "extra": "EUR"}, **HTMX)
+    client.post(
+        f"/leads/{lead.public_id}/fields/est_value/", {**form, "value": typed, "extra": "EUR"}, **HTMX
+    )
     lead.refresh_from_db()
     assert lead.est_value == (kept and Decimal(kept))
 
