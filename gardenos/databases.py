@@ -35,14 +35,31 @@ def parse_database_url(env: Env, name: str, url: str) -> dict[str, Any]:
     is_sound = parts.scheme in POSTGRES and database and "/" not in database
     if not is_sound or not all(port.isdigit() and 0 < int(port) < 65536 for _, port in pairs):
         env.refuse(name, f"is not a PostgreSQL address; {OWNER_URL_HINT}")
+    if "\0" in unquote(url):
+        env.refuse(name, "holds a NUL character")
+    options = dict(parse_qsl(parts.query))
+    if not _are_known(options):
+        env.refuse(name, "has an option after ? that libpq does not know, or a wrong value of one")
     return _database(
         name=database,
         user=unquote(user),
         password=unquote(password),
         host=",".join(host.strip("[]") for host, _ in pairs),
         port=",".join(port for _, port in pairs),
-        options=dict(parse_qsl(parts.query)),
+        options=options,
     )
+
+
+def _are_known(options: dict[str, str]) -> bool:
+    if not options:
+        return True
+    from psycopg import Error, conninfo  # only now: gunicorn's master reads this module without a driver
+
+    try:
+        conninfo.make_conninfo("", **options)
+    except Error:
+        return False
+    return options.get("connect_timeout", "5").isdecimal()
 
 
 def _database(

@@ -5,8 +5,10 @@ A wrong or missing value ends the process with exit code 2 and one line that nam
 value.
 """
 
+import ipaddress
 import os
 import sys
+import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,3 +138,21 @@ class Env:
         for name in sorted(self._environ):
             if name.startswith(prefix) and name not in allowed:
                 self.refuse(name, "is not a setting of GardenOS; `manage.py config` lists those that are")
+
+
+def why_no_time_zone(name: str) -> str | None:
+    """A rule for `Env.checked`: the zone's name is in the IANA database."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return "is not a time zone; write one such as Europe/Berlin"
+    return None
+
+
+def why_no_network(text: str) -> str | None:
+    """A rule for `Env.checked`: an IP address, or a network in CIDR notation."""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return "must hold IP addresses or networks, such as 10.0.0.0/8, with commas"
+    return None

@@ -1,5 +1,6 @@
 """EMAIL_URL as Django's mail settings."""
 
+from email.utils import parseaddr
 from urllib.parse import unquote, urlsplit
 
 from gardenos.env import Env
@@ -25,3 +26,11 @@ def mail_settings(env: Env, url: str) -> dict[str, object]:
         "EMAIL_USE_TLS": parts.scheme == "smtp+tls",
         "EMAIL_TIMEOUT": 20,
     }
+
+
+def why_no_sender(text: str) -> str | None:
+    """A rule for `Env.checked`: one sender, `Name <address>` or the address alone."""
+    local, at, domain = parseaddr(text)[1].rpartition("@")
+    if not (local and at and domain) or not text.isprintable():
+        return "is not one sender; write it as GardenOS <crm@example.com>"
+    return None

@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from gardenos.databases import data_dir, database_settings, embedded_secret
-from gardenos.env import Env
-from gardenos.mail_settings import mail_settings
+from gardenos.env import Env, why_no_network, why_no_time_zone
+from gardenos.mail_settings import mail_settings, why_no_sender
 from gardenos.scripted_address import scripted_address
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -48,7 +48,10 @@ SECRET_KEY = env.text("SECRET_KEY", secret=True)
 if not SECRET_KEY:
     if not DATABASE_IS_EMBEDDED:
         env.refuse("SECRET_KEY", "is required when DATABASE_URL is set; make one of 50 random characters")
-    SECRET_KEY = embedded_secret(GARDENOS_DATA_DIR)
+    try:
+        SECRET_KEY = embedded_secret(GARDENOS_DATA_DIR)
+    except OSError as error:
+        env.refuse("GARDENOS_DATA_DIR", f"cannot be used ({type(error).__name__}); name a folder of your own")
 env.checked("SECRET_KEY", SECRET_KEY, lambda key: "is shorter than 32 characters" if len(key) < 32 else None)
 ALLOWED_HOSTS = env.items(
     "ALLOWED_HOSTS", _LOCAL_HOSTS + (f",{GARDENOS_BIND}" if GARDENOS_BIND not in _LOCAL_HOSTS else "")
@@ -58,6 +61,8 @@ if "*" in ALLOWED_HOSTS:
 TOKEN_PEPPER = env.text("TOKEN_PEPPER", secret=True) or SECRET_KEY
 METRICS_TOKEN = env.text("METRICS_TOKEN", secret=True)
 TRUSTED_PROXIES = env.items("TRUSTED_PROXIES")
+for _proxy in TRUSTED_PROXIES:
+    env.checked("TRUSTED_PROXIES", _proxy, why_no_network)
 DEBUG = False
 
 # --- apps --------------------------------------------------------------------------------------------------
@@ -213,6 +218,8 @@ Q_CLUSTER = {"name": "default", **_CLUSTER, "ALT_CLUSTERS": {"ai": _CLUSTER, "de
 
 # --- files -------------------------------------------------------------------------------------------------
 STATIC_URL = env.text("STATIC_URL", "/static/")
+if not (STATIC_URL.startswith(("/", "https://", "http://")) and STATIC_URL.endswith("/")):
+    env.refuse("STATIC_URL", "must start with / or https:// and end with /")
 STATIC_ROOT = GARDENOS_DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
@@ -226,7 +233,9 @@ FILE_UPLOAD_PERMISSIONS = 0o600
 # --- mail --------------------------------------------------------------------------------------------------
 EMAIL_URL = env.url("EMAIL_URL", schemes=("smtp", "smtps", "smtp+tls"), secret=True)
 globals().update(mail_settings(env, EMAIL_URL))
-DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "GardenOS <gardenos@localhost>")
+DEFAULT_FROM_EMAIL = env.checked(
+    "DEFAULT_FROM_EMAIL", env.text("DEFAULT_FROM_EMAIL", "GardenOS <gardenos@localhost>"), why_no_sender
+)
 MAIL_FOOTER = env.text("MAIL_FOOTER").strip()  # the organisation's lines under every signature
 MAIL_CATCHER = (
     DATABASE_IS_EMBEDDED and not EMAIL_URL
@@ -292,7 +301,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- time, language, logs ----------------------------------------------------------------------------------
 USE_TZ = True
-TIME_ZONE = env.text("TIME_ZONE", "UTC")
+TIME_ZONE = env.checked("TIME_ZONE", env.text("TIME_ZONE", "UTC"), why_no_time_zone)
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 LOCALE_PATHS = [BASE_DIR / "locale"]

@@ -32,6 +32,10 @@ def manage(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         ("DATABASE_URL", "postgresql://a:canary@host:99999/x"),
         ("DATABASE_URL", "postgresql://a:canary@host/x y"),
         ("DATABASE_URL", "postgresql://a:canary@host/"),
+        ("DATABASE_URL", "postgresql://a:canary@host/x?nope=1"),
+        ("DATABASE_URL", "postgresql://a:b@host/x?pool=canary"),
+        ("DATABASE_URL", "postgresql://a:b@host/x?connect_timeout=canary"),
+        ("DATABASE_URL", "postgresql://a:canary%00@host/x"),
         ("GARDENOS_PORT", "canary"),
         ("GARDENOS_PORT", "0"),
         ("GARDENOS_PORTS", "canary"),
@@ -43,6 +47,12 @@ def manage(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         ("WEB_WORKERS", "-1"),
         ("LOG_FORMAT", "canary"),
         ("EMAIL_URL", "canary://x"),
+        ("TIME_ZONE", "Mars/canary"),
+        ("TIME_ZONE", "../canary"),
+        ("STATIC_URL", "canary"),
+        ("TRUSTED_PROXIES", "10.0.0.1,canary"),
+        ("DEFAULT_FROM_EMAIL", "canary"),
+        ("DEFAULT_FROM_EMAIL", "a@b.example\nBcc: canary@b.example"),
     ],
 )
 def test_a_wrong_value_is_exit_code_2_and_one_line_without_the_value(name: str, value: str, tmp_path: Path):
@@ -67,6 +77,13 @@ def test_a_missing_value_is_named(environment: dict[str, str], name: str, tmp_pa
     done = manage("config", GARDENOS_DATA_DIR=str(tmp_path), **environment)
     assert done.returncode == 2
     assert done.stderr.startswith(f"gardenos: configuration: {name}")
+
+
+def test_a_data_directory_that_cannot_be_made_is_named():
+    done = manage("config", GARDENOS_DATA_DIR="/dev/null/canary")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("gardenos: configuration: GARDENOS_DATA_DIR")
+    assert "canary" not in done.stderr
 
 
 def test_config_masks_secrets_and_names_sources(tmp_path: Path):

@@ -13,11 +13,13 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
 from crm.tasks import CLUSTERS, heartbeat_age_s, send_heartbeat
+from gardenos.failures import database_line
 from gardenos.processes import dying_with_parent, signal_group
 
 BEAT_S = 10
 STALE_S = 40
 LONGEST_PAUSE_S = 30
+DATABASE_LOOK_S = 1
 CHECK_AGE_S = 90  # the probe is more patient than the watchdog, which mends it
 
 
@@ -69,10 +71,19 @@ class Watch:
         self.cluster = cluster
         self.say = say
         self.process: subprocess.Popen[bytes] | None = None
+        self.trouble = ""  # why it could not be started, said once
         self.next_beat = self.start_at = self.pause_s = 0.0
         self.proven_at = 0.0  # monotonic; a fresh start and an unreachable database count as proof
 
     def start(self) -> None:
+        """Start the cluster, once the database is there: without it django-q dies with tracebacks."""
+        if trouble := _database_trouble():
+            if trouble != self.trouble:
+                self.say(f"cluster {self.cluster} waits for the database: {trouble}")
+            self.trouble = trouble
+            self.start_at = time.monotonic() + DATABASE_LOOK_S
+            return
+        self.trouble = ""
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster", "--skip-checks"]
         self.process = subprocess.Popen(
             dying_with_parent(command, signal.SIGTERM),
@@ -132,3 +143,14 @@ class Watch:
                 self.say(f"cluster {self.cluster} did not stop within {within_s:.0f} s; ending it")
         signal_group(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def _database_trouble() -> str:
+    """Why the database cannot be used now, in one line; empty when it can."""
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        return database_line(error)
+    finally:
+        connection.close()
+    return ""
