@@ -75,7 +75,7 @@ class TextFormatter(logging.Formatter):
         request_id = _request_id()
         tag = f" [{request_id}]" if request_id else ""
         line = one_line(redact(f"{at} {record.levelname} {record.name}{tag} {record.getMessage()}"))
-        if _has_trace(record):
+        if record.exc_info and _has_trace(record):
             trace = redact(self.formatException(record.exc_info))
             line += "".join(f"\n  | {one_line(row)}" for row in trace.splitlines())
         return line
@@ -94,7 +94,7 @@ class JSONFormatter(logging.Formatter):
         request_id = _request_id()
         if request_id:
             event["request_id"] = request_id
-        if _has_trace(record):
+        if record.exc_info and _has_trace(record):
             event["exception"] = redact(self.formatException(record.exc_info))
         for name, value in record.__dict__.items():
             if name not in _STANDARD and isinstance(value, str | int | float | bool):

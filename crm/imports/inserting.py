@@ -64,7 +64,7 @@ def copy_rows(model: type[models.Model], rows: Iterable[Mapping[str, Any]], *, a
     if "id" not in first:
         fields = [field for field in fields if not field.primary_key]
     defaults = {field.name: _constant(field, at) for field in fields}
-    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
     table = connection.ops.quote_name(model._meta.db_table)
     has_public_id = "public_id" in defaults
     with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:

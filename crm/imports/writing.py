@@ -70,8 +70,10 @@ def _score(chunk: Chunk, inquiries: Mapping[int, int]) -> dict[int, int]:
         for lead_id, fields, email, phone, domain in rows.values_list(
             "lead_id", "fields", "email_key", "phone_key", "domain_key"
         )
+        if lead_id is not None  # judging draws an id for each row that makes a lead
     ]
     source = chunk.job.source
+    assert source is not None  # named when the columns were mapped
     values = score_new_leads(leads, source=source, currency=source.currency, at=chunk.at)
     return {lead.lead_id: value for lead, value in zip(leads, values, strict=True)}
 

@@ -182,7 +182,7 @@ def test_the_budget_is_a_hard_stop_for_two_pumps(engine: Engine, settings):
     engine.target(32)
     engine.queue(100)
     engine.server.script.latency_s = 0.05
-    with engine.running(claim_for_s=3), engine.running(claim_for_s=3):
+    with engine.running(claim_for_s=8), engine.running(claim_for_s=8):
         pass
     budget = Budget.objects.get(scope="all")
     spent = sum(AgentCall.objects.values_list("cost_usd", flat=True))
