@@ -205,7 +205,16 @@ def _us(lead: Lead) -> Actor:
     return Actor.of(lead.owner) if lead.owner else Actor.system()
 
 
-def _tell(rows: _Rows, lead: Lead, kind: str, summary: str, at: datetime, *, by: Actor) -> TimelineEvent:
+def _tell(
+    rows: _Rows,
+    lead: Lead,
+    kind: str,
+    summary: str,
+    at: datetime,
+    *,
+    by: Actor,
+    planned: datetime | None = None,
+) -> TimelineEvent:
     event = TimelineEvent(
         lead=lead,
         kind=kind,
@@ -214,6 +223,7 @@ def _tell(rows: _Rows, lead: Lead, kind: str, summary: str, at: datetime, *, by:
         actor=by.user,
         actor_label=by.label[:120],
         occurred_at=at,
+        data={"at": planned.isoformat()} if planned else {},
     )
     rows.events.append(event)
     return event
@@ -234,7 +244,7 @@ def _inquiry(rows: _Rows, story: Story, lead: Lead, step: Step) -> None:
             received_at=step.at,
         )
     )
-    summary = f"Came in by {channel.label.lower()}: {step.text[:220]}"
+    summary = f"Asked for the first time ({channel.label}): {step.text[:220]}"
     _tell(rows, lead, "inquiry.received", summary, step.at, by=Actor.customer(lead.name))
 
 
@@ -310,13 +320,13 @@ def _sent(rows: _Rows, story: Story, lead: Lead, step: Step) -> None:
 
 
 def _planned(rows: _Rows, story: Story, lead: Lead, step: Step) -> None:
-    what, when = lead.get_next_action_kind_display().lower(), f"{lead.next_action_at:%Y-%m-%d %H:%M} UTC"
-    _tell(rows, lead, "lead.next_action_planned", f"planned: {what} on {when}", step.at, by=_us(lead))
+    what, planned = f"planned: {lead.get_next_action_kind_display().lower()}", lead.next_action_at
+    _tell(rows, lead, "lead.next_action_planned", what, step.at, by=_us(lead), planned=planned)
 
 
 def _snoozed(rows: _Rows, story: Story, lead: Lead, step: Step) -> None:
-    until = f"{lead.snoozed_until:%Y-%m-%d %H:%M} UTC"
-    _tell(rows, lead, "lead.snoozed", f"snoozed until {until}: {step.text}", step.at, by=_us(lead))
+    what, planned = f"snoozed: {step.text}", lead.snoozed_until
+    _tell(rows, lead, "lead.snoozed", what, step.at, by=_us(lead), planned=planned)
 
 
 def _disqualified(rows: _Rows, story: Story, lead: Lead, step: Step) -> None:
