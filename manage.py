@@ -19,6 +19,12 @@ def main() -> None:
             execute_from_command_line(sys.argv)
         except OperationalError as error:
             sys.exit(f"gardenos: {database_line(error)}")
+        except KeyboardInterrupt:
+            sys.exit(130)  # as a shell counts it: 128 + SIGINT
+        except BrokenPipeError:
+            # whoever read our output has had enough; Python must not fail over it again while it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)  # 128 + SIGPIPE
 
 
 if __name__ == "__main__":

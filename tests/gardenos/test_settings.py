@@ -152,3 +152,19 @@ def test_a_layer_and_a_cache_elsewhere_need_nothing_more_than_their_address(sche
     )
     assert "connecting to 127.0.0.1:1." in done.stdout, done.stderr
     assert "connecting to 127.0.0.1:2." in done.stdout, done.stderr
+
+
+def test_output_that_nobody_reads_any_more_ends_a_command_quietly(tmp_path: Path):
+    with subprocess.Popen(
+        [sys.executable, "-u", "manage.py", "config"],
+        cwd=REPOSITORY,
+        env=os.environ | OUTSIDE | {"GARDENOS_DATA_DIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout
+        command.stdout.close()
+        assert command.stderr
+        assert command.stderr.read() == ""
+    assert command.returncode == 141

@@ -26,6 +26,8 @@ class Command(BaseCommand):
     def handle(self, *, bind: str, port: int | None, latency: float, **options: object) -> None:
         if not 0 <= latency <= 600:
             raise CommandError("--latency must lie between 0 and 600 seconds.", returncode=2)
+        if port is not None and not 1 <= port <= 65_535:
+            raise CommandError("--port must lie between 1 and 65535.", returncode=2)
         if port is None:
             provider = current_provider()
             port = urlsplit(provider.base_url).port if provider.is_sample else 8111

@@ -11,6 +11,8 @@ from crm.actions.tokens import create_token
 from crm.models import User
 from crm.permissions import DEFAULT_SCOPES, SCOPES
 
+LAST_YEAR = 9998  # a day later no zone east of UTC could show the time
+
 
 class Command(BaseCommand):
     help = (
@@ -57,4 +59,6 @@ def _end_of(day: str | None) -> datetime | None:
     end = datetime.combine(date, time.max, tzinfo=UTC)
     if end <= timezone.now():
         raise CommandError(f"{day} has passed.", returncode=2)
+    if end.year > LAST_YEAR:
+        raise CommandError(f"{day} is too far off; leave --expires out for never.", returncode=2)
     return end

@@ -65,6 +65,7 @@ def test_scopes_and_the_last_day_are_as_told():
         ("--email", "jo@example.com", "--name", "N", "--expires", "2020-01-01"),
         ("--email", "jo@example.com", "--name", "N", "--expires", "tomorrow"),
         ("--email", "jo@example.com", "--name", "N", "--expires", "2026-02-31"),
+        ("--email", "jo@example.com", "--name", "N", "--expires", "9999-12-31"),
     ],
 )
 def test_wrong_use_exits_2_and_makes_nothing(arguments: tuple[str, ...]):
