@@ -32,6 +32,11 @@ def problem_rows(job: ImportJob) -> QuerySet[Any]:
     return rows_of(job).filter(verdict=Verdict.ERROR)
 
 
+def skipped_rows(job: ImportJob) -> QuerySet[Any]:
+    """The rows that bring nothing, each with its reason, in the order of the file."""
+    return rows_of(job).filter(verdict=Verdict.SKIP)
+
+
 def write_problem_rows(job: ImportJob, file: TextIO) -> int:
     """Write the refused rows as CSV: line, column and reason, then the cells as they were.
 

@@ -22,7 +22,14 @@ from crm.actions.imports import (
 from crm.errors import CRMError, ImportRefused
 from crm.imports.columns import CUSTOM
 from crm.imports.running import OVER
-from crm.imports.summary import analysis_choices, column_views, offered_fields, problem_lines, problem_rows
+from crm.imports.summary import (
+    analysis_choices,
+    column_views,
+    offered_fields,
+    problem_lines,
+    problem_rows,
+    skipped_rows,
+)
 from crm.models import ImportJob, ImportPolicy, ImportState, JobState, LeadSource
 from crm.permissions import Verb, require
 from crm.web import words
@@ -30,6 +37,7 @@ from crm.web.base import ai_of, by, person, piece, say, say_no, screen
 
 NEWEST = 30
 PROBLEMS_SHOWN = 8
+SKIPS_SHOWN = 20
 CELLS_SHOWN = 5
 UPLOAD, MATCH, CHECK, DONE = 1, 2, 3, 4
 _STATES_BEFORE_CHECK = {ImportState.UPLOADED, ImportState.MAPPED}
@@ -159,13 +167,15 @@ def _context(request: HttpRequest, job: ImportJob, *, error: str = "") -> dict[s
     if job.state == ImportState.RUNNING:
         return context | {"view": "running", "step": CHECK, **_progress(job.rows_done, job.rows_total)}
     if job.state in {ImportState.DONE, ImportState.UNDONE}:
-        return context | {"view": "done", "step": DONE, **_counts(job), **_problems(job)}
+        counts = {**_counts(job), **_problems(job), "skips": _skips(job)}
+        return context | {"view": "done", "step": DONE, **counts}
     if _is_busy(job):
         return context | {"view": "checking", "step": CHECK, **_progress(job.job.done, job.rows_total)}
     if job.state in _STATES_BEFORE_CHECK or wants_match:
         return context | {"view": "match", "step": MATCH, **_match(job)}
     analysis = _analysis(request, job)
-    return context | {"view": "check", "step": CHECK, **_counts(job), **_problems(job), "analysis": analysis}
+    counts = {**_counts(job), **_problems(job), "skips": _skips(job)}
+    return context | {"view": "check", "step": CHECK, **counts, "analysis": analysis}
 
 
 def _progress(done: int, total: int) -> dict[str, Any]:
@@ -220,6 +230,10 @@ def _target_label(target: str) -> str:
         "outcome": _("Outcome: won or lost"),
     }
     return labels.get(target, target)
+
+
+def _skips(job: ImportJob) -> list[Any]:
+    return list(skipped_rows(job)[:SKIPS_SHOWN]) if job.rows_skipped else []
 
 
 def _problems(job: ImportJob) -> dict[str, Any]:

@@ -19,7 +19,13 @@ from crm.actions.imports import (
 )
 from crm.errors import CRMError, ImportRefused
 from crm.imports.columns import CUSTOM, FIELDS
-from crm.imports.summary import analysis_choices, leads_to_analyse, problem_rows, write_problem_rows
+from crm.imports.summary import (
+    analysis_choices,
+    leads_to_analyse,
+    problem_rows,
+    skipped_rows,
+    write_problem_rows,
+)
 from crm.models import Actor, ImportJob, ImportPolicy, ImportState, Job, JobState
 
 FAILED, WRONG_USE = 1, 2
@@ -122,8 +128,8 @@ class Command(BaseCommand):
             f"{job.file_name}: {job.encoding}, {len(job.columns)} columns, source {job.source.name}"  # type: ignore[union-attr]
         )
         for name, target in job.mapping.items():
-            if target and not target.startswith(CUSTOM):
-                self.stdout.write(f"  {target}: column “{name}”")
+            what = f"own field {target.removeprefix(CUSTOM)}" if target.startswith(CUSTOM) else target
+            self.stdout.write(f"  {what or 'left out'}: column “{name}”")
         for warning in job.warnings:
             self.stdout.write(f"  note: {warning}")
         check_import(job.pk, by=by, in_process=True)
@@ -159,6 +165,8 @@ class Command(BaseCommand):
             for problem in problem_rows(job)[:SHOWN_PROBLEMS]:
                 column = f", column “{problem.field}”" if problem.field else ""
                 self.stdout.write(f"  line {problem.line_no}{column}: {problem.message}")
+            for skipped in skipped_rows(job)[:SHOWN_PROBLEMS]:
+                self.stdout.write(f"  line {skipped.line_no} skipped: {skipped.message}")
 
     def _tell_prices(self, job: ImportJob, chosen: str) -> None:
         names = {choice: choice.value for choice in analysis_choices(job)}

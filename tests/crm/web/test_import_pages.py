@@ -191,3 +191,14 @@ def test_the_progress_fetches_itself_and_stops_when_done(me):
     work(job)
     body = client.get(f"/imports/{job.public_id}/body/", **HTMX).content.decode()
     assert 'hx-trigger="live' not in body
+
+
+def test_each_skipped_row_has_its_reason(me):
+    client = signed_in(me)
+    upload(client, CSV + "Ada B.,ada@example.com,10,38\n")
+    job = ImportJob.objects.get()
+    client.post(f"/imports/{job.public_id}/match/", mapping_of(job))
+    work(job)
+    html = html_of(client, job)
+    assert "Why one row is skipped" in html
+    assert "Line 5</span> Same e-mail address as line 2." in html
