@@ -6,10 +6,11 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import connection
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from ai_agents.actions.budget import CALLS_PER_RUN
 from ai_agents.actions.calls import price_of
-from ai_agents.agents import AGENTS
+from ai_agents.agents import AGENTS, NAMES
 from ai_agents.llm.prices import Price
 from ai_agents.llm.providers import Provider, current_provider
 from ai_agents.models import AgentTask, TaskState
@@ -23,8 +24,8 @@ PENDING = {"lead_analysis": "scoring", "follow_up": "drafting"}
 
 _STATUS = """
 SELECT (SELECT coalesce(sum(target), 0) FROM ai_agents_agentpool WHERE NOT paused),
-       (SELECT string_agg(paused_because, ' ') FROM (SELECT DISTINCT paused_because FROM ai_agents_agentpool
-        WHERE paused AND paused_because <> '') AS why),
+       (SELECT array_agg(kind ORDER BY kind DESC) FROM ai_agents_agentpool WHERE paused),
+       (SELECT string_agg(DISTINCT nullif(paused_because, ''), ' ') FROM ai_agents_agentpool WHERE paused),
        (SELECT count(*) FROM (SELECT 1 FROM ai_agents_agenttask WHERE state = 'queued' LIMIT 1000) AS first),
        budget.spent, budget.cap - budget.spent - budget.reserved,
        (SELECT info ->> 'model' FROM ai_agents_pumplease ORDER BY until DESC LIMIT 1),
@@ -58,7 +59,7 @@ def ai_status() -> AIStatus:
         return AIStatus()
     with connection.cursor() as cursor:
         cursor.execute(_STATUS, {"silent_s": PUMP_SILENT_S})
-        running, paused_because, queued, spent, room, model, is_silent = cursor.fetchone()
+        running, paused, because, queued, spent, room, model, is_silent = cursor.fetchone()
     cap = Decimal(str(settings.AI_DAILY_BUDGET_USD))
     room = cap if room is None else room
     return AIStatus(
@@ -70,7 +71,7 @@ def ai_status() -> AIStatus:
         queued=queued,
         spent_today_usd=spent or Decimal(0),
         budget_usd=cap,
-        trouble=_trouble(paused_because, room <= 0 or room < _set_aside(provider), is_silent),
+        trouble=_trouble(paused or [], because or "", room <= 0 or room < _set_aside(provider), is_silent),
     )
 
 
@@ -80,9 +81,10 @@ def _set_aside(provider: Provider) -> Decimal:
     return price.worst(PROMPT_BYTES, max_tokens=AGENTS["lead_analysis"].max_tokens) * CALLS_PER_RUN
 
 
-def _trouble(paused_because: str | None, is_spent: bool, is_silent: bool) -> str:
-    if paused_because:
-        return _("AI is paused. %s") % paused_because
+def _trouble(paused: list[str], because: str, is_spent: bool, is_silent: bool) -> str:
+    if paused:
+        names = _(" and ").join(NAMES.get(kind, kind) for kind in paused)
+        return f"{ngettext('%s is paused.', '%s are paused.', len(paused)) % names} {because}".rstrip()
     if is_spent:
         return _("Today's AI budget is spent; tasks wait until tomorrow.")
     if is_silent:

@@ -5,5 +5,6 @@ from ai_agents.agents.follow_up import FollowUpAgent
 from ai_agents.agents.lead_analysis import LeadAnalysisAgent
 
 AGENTS: dict[str, Agent] = {agent.kind: agent for agent in (LeadAnalysisAgent(), FollowUpAgent())}
+NAMES: dict[str, str] = {kind: type(agent).__name__ for kind, agent in AGENTS.items()}
 
-__all__ = ["AGENTS", "Agent", "FollowUpAgent", "LeadAnalysisAgent"]
+__all__ = ["AGENTS", "NAMES", "Agent", "FollowUpAgent", "LeadAnalysisAgent"]

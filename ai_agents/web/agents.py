@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from ai_agents.actions.pools import PoolNow, pause_agents, pools_now, resume_agents, scale_agents
 from ai_agents.actions.requests import request_analysis, request_draft
+from ai_agents.agents import NAMES
 from ai_agents.models import AgentPool, AgentTask, TaskState
 from crm import clock
 from crm.errors import CRMError
@@ -18,7 +19,6 @@ from crm.permissions import Verb, may
 from crm.web import base
 from crm.web.base import words
 
-NAMES = {"lead_analysis": "LeadAnalysisAgent", "follow_up": "FollowUpAgent"}
 FAILURES = 12
 
 
@@ -166,7 +166,7 @@ def agents_switch(request: HttpRequest, kind: str) -> HttpResponse:
     error = ""
     try:
         if request.POST.get("to") == "pause":
-            pause_agents(kind, by=base.by(request), because=_("Paused by %s.") % base.person(request))
+            pause_agents(kind, by=base.by(request), because=_("%s paused it.") % base.person(request))
         else:
             resume_agents(kind, by=base.by(request))
     except AgentPool.DoesNotExist:

@@ -31,7 +31,10 @@ def test_an_admin_scales_pauses_and_resumes():
     by = Actor.of(make_admin())
     assert pools.scale_agents("lead_analysis", target=64, by=by).target == 64
     assert pools.pause_agents("lead_analysis", by=by, because="Holiday.").paused
-    assert ports.ai_status().trouble == "AI is paused. Holiday."
+    assert ports.ai_status().trouble == "LeadAnalysisAgent is paused. Holiday."
+    pools.pause_agents("follow_up", by=by)
+    assert ports.ai_status().trouble == "LeadAnalysisAgent and FollowUpAgent are paused. Holiday."
+    pools.resume_agents("follow_up", by=by)
     assert not pools.resume_agents("lead_analysis", by=by).paused
     assert ports.ai_status().trouble == ""
 
