@@ -15,6 +15,20 @@ from crm.models import Theme, User
 from crm.web.base import THEME_COOKIE, back, by, say, screen
 
 _A_YEAR_S = 365 * 86_400
+_REGIONS = frozenset(
+    (
+        "Africa",
+        "America",
+        "Antarctica",
+        "Arctic",
+        "Asia",
+        "Atlantic",
+        "Australia",
+        "Europe",
+        "Indian",
+        "Pacific",
+    )
+)
 
 
 @screen
@@ -32,6 +46,12 @@ def theme(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def _zones(present: str) -> list[str]:
+    """Zones by place, UTC and the present one: no abbreviations, no file of the machine ("localtime")."""
+    places = {zone for zone in zoneinfo.available_timezones() if zone.split("/")[0] in _REGIONS}
+    return sorted(places | {"UTC", present})
+
+
 class ProfileForm(forms.ModelForm):
     """The fields a person may change of themselves."""
 
@@ -44,7 +64,7 @@ class ProfileForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["time_zone"].choices = [(zone, zone) for zone in sorted(zoneinfo.available_timezones())]  # type: ignore[attr-defined]
+        self.fields["time_zone"].choices = [(zone, zone) for zone in _zones(self.instance.time_zone)]  # type: ignore[attr-defined]
         for name, one in self.fields.items():
             one.widget.attrs["class"] = "check" if name == "has_shortcuts" else "input"
 

@@ -1,5 +1,7 @@
 """Signing in: limits, and where it leads."""
 
+import re
+
 import pytest
 from django.core.cache import cache
 from django.test import Client
@@ -40,3 +42,22 @@ def test_signing_in_leads_to_this_site_only(target):
     credentials = {"login": "ida@example.org", "password": "a-long-password-of-ida", "next": target}
     answer = Client().post(LOGIN, credentials)
     assert (answer.status_code, answer.headers["Location"]) == (302, "/")
+
+
+@pytest.mark.parametrize(
+    ("email", "subject"),
+    [
+        ("ida@example.org", "Set a new password for GardenOS"),
+        ("nobody@example.org", "No GardenOS account with this address"),
+    ],
+)
+def test_a_forgotten_password_is_answered_in_our_own_words(mailoutbox, email, subject):
+    make_user(email="ida@example.org")
+    answer = Client().post("/accounts/password/reset/", {"email": email})
+    assert answer.headers["Location"] == "/accounts/password/reset/done/"
+    (mail,) = mailoutbox
+    assert mail.subject == subject
+    assert "sign up" not in mail.body
+    links = re.findall(r"http://\S+", mail.body)
+    assert len(links) == (1 if email == "ida@example.org" else 0)
+    assert all(Client().get(link, follow=True).status_code == 200 for link in links)
