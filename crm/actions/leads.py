@@ -352,8 +352,8 @@ def snooze_lead(lead_id: int, *, by: Actor, until: datetime, reason: str = "") -
         "next_action_kind",
         by=by,
         kind="lead.snoozed",
-        summary=_("snoozed until %s") % f"{until:%Y-%m-%d %H:%M} UTC"
-        + (f": {reason[:200]}" if reason else ""),
+        summary=_("snoozed: %s") % reason[:200] if reason else _("snoozed"),
+        at=until,
     )
     offer_undo("snooze_lead", by=by, label=_("Snoozed %s") % lead.name, before=before, rows=[lead])
     return lead

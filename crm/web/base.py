@@ -133,6 +133,11 @@ class Frame:
             items.append(NavItem(_("Set-up"), "gear", reverse("admin:index"), False, in_tabbar=False))
         return items
 
+    @property
+    def has_leads(self) -> bool:
+        """Whether the person can see any lead at all."""
+        return nav_counts(self._request)[0] > 0
+
     @cached_property
     def views(self) -> list[NavView]:
         url = reverse("crm:lead_list")

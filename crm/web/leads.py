@@ -64,8 +64,8 @@ def lead_list(request: HttpRequest) -> HttpResponse:
         "chips": filters.chips(),
         "rows": _rows(page.leads, now),
         "count": count,
-        "newer_url": f"{filters.url()}&before={page.newer}" if page.newer else "",
-        "older_url": f"{filters.url()}&after={page.older}" if page.older else "",
+        "newer_url": filters.url(before=page.newer) if page.newer else "",
+        "older_url": filters.url(after=page.older) if page.older else "",
         "sorts": [
             (key, str(label), filters.url(sort=key), key == filters.sort) for key, label in SORTS.items()
         ],

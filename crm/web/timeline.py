@@ -26,7 +26,7 @@ _ICONS = (
     ("lead.created", "plus"),
     ("lead.assigned", "people"),
     ("lead.snoozed", "clock"),
-    ("lead.planned", "cal"),
+    ("lead.next_action", "cal"),
     ("lead.disqualified", "x"),
     ("import.", "upload"),
 )

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_GET
 
 from crm import clock
 from crm.models import Lead
+from crm.permissions import Verb, may
 from crm.web.agenda import MINE, TEAM, agenda, agenda_row, done_today
 from crm.web.base import ai_of, person, piece, read_uuid, screen
 from crm.web.draft_card import draft_card
@@ -69,7 +70,14 @@ def scope_of(request: HttpRequest) -> str:
 def _list_context(request: HttpRequest) -> dict[str, Any]:
     scope = scope_of(request)
     found = agenda(person(request), scope)
-    return {"agenda": found, "scope": scope, "selected": request.GET.get("lead", "")}
+    user = person(request)
+    return {
+        "agenda": found,
+        "scope": scope,
+        "selected": request.GET.get("lead", ""),
+        "may_create": may(user, Verb.CREATE),
+        "may_import": may(user, Verb.IMPORT),
+    }
 
 
 def _first(context: dict[str, Any]) -> str:

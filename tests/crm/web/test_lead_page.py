@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from crm import clock
-from crm.actions.leads import add_note, update_lead
+from crm.actions.leads import add_note, snooze_lead, update_lead
 from crm.models import Actor, Lead, LeadStatus, Note, Role, Undo
 from tests.crm.web.pages import HTMX, signed_in
 from tests.factories import make_admin, make_lead, make_team, make_user
@@ -294,3 +294,11 @@ def test_an_owner_who_left_stays_chosen_until_somebody_else_is(me, lead):
     assert f'<option value="{gone.public_id}" selected>Mara Gone</option>' in html
     html = signed_in(me).get(f"/leads/{lead.public_id}/fields/owner/", **HTMX).content.decode()
     assert f'<option value="{gone.public_id}" selected>Mara Gone</option>' in html
+
+
+def test_a_snooze_is_told_in_the_readers_own_zone(lead):
+    reader = make_admin(time_zone="Asia/Tokyo")
+    at = clock.now().replace(hour=3, minute=0) + timedelta(days=2)
+    snooze_lead(lead.pk, by=Actor.of(reader), until=at, reason="on holiday")
+    html = signed_in(reader).get(f"/leads/{lead.public_id}/").content.decode()
+    assert re.search(r"snoozed: on holiday, \w{3} 12:00", html)

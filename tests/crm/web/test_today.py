@@ -1,6 +1,6 @@
 """Today shows whom to answer next, and costs the same whatever the size of the tables."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -164,3 +164,13 @@ def test_today_costs_the_same_number_of_queries_for_2_leads_and_40(noon):
     add(38)
     assert queries_of(client, "/") == few
     assert few <= 16
+
+
+def test_a_fresh_install_offers_a_first_lead_and_does_not_claim_that_all_were_answered():
+    me = make_admin()
+    html = signed_in(me).get("/").content.decode()
+    assert "No leads yet" in html
+    assert "seed_demo" in html
+    assert "was answered" not in html
+    due(datetime(2100, 1, 1, tzinfo=UTC), owner=me)
+    assert "Nothing left for today" in signed_in(me).get("/").content.decode()
