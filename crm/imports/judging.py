@@ -67,8 +67,8 @@ WHERE wanted.value <> '' AND lead.deleted_at IS NULL AND lead.merged_into_id IS 
 ORDER BY lead.status <> ALL(%(open)s), match.kind <> 'email', lead.id
 LIMIT 1
 """
-_JUDGE = f"""
-WITH decided AS MATERIALIZED (
+_JUDGE = """
+WITH judged AS MATERIALIZED (
     SELECT s.id, known.lead_id, twin.line_no,
            CASE WHEN twin.reason IS NOT NULL THEN 'twin_' || twin.reason
                 WHEN seen.is_seen THEN 'seen'
@@ -77,28 +77,40 @@ WITH decided AS MATERIALIZED (
                 WHEN %(policy)s = 'skip' THEN 'known'
                 ELSE 'to_update' END AS reason
     FROM crm_importstage s
-    LEFT JOIN LATERAL ({_TWIN}) AS twin ON true
-    LEFT JOIN LATERAL ({_SEEN}) AS seen ON true
-    LEFT JOIN LATERAL ({_KNOWN}) AS known ON true
-    WHERE s.job_id = %(job)s AND s.row_no BETWEEN %(first)s AND %(last)s AND s.raw IS NULL
+    LEFT JOIN LATERAL ({twin}) AS twin ON true
+    LEFT JOIN LATERAL ({seen}) AS seen ON true
+    LEFT JOIN LATERAL ({known}) AS known ON true
+    WHERE s.job_id = %(job)s AND s.row_no BETWEEN %(first)s AND %(last)s AND s.raw IS NULL {only}
+),
+verdicts AS (
+    SELECT id, lead_id, line_no, reason,
+           CASE reason WHEN 'new' THEN 'create' WHEN 'to_update' THEN 'update' ELSE 'skip' END AS verdict
+    FROM judged
 )
 UPDATE crm_importstage stage
-SET verdict = CASE decided.reason WHEN 'new' THEN 'create' WHEN 'to_update' THEN 'update' ELSE 'skip' END,
-    lead_id = CASE decided.reason WHEN 'to_update' THEN decided.lead_id
-                                  WHEN 'new' THEN CASE WHEN %(is_decision)s
-                                      THEN nextval(pg_get_serial_sequence('crm_lead', 'id')) END END,
-    field = coalesce(%(columns)s::jsonb ->> decided.reason, ''),
-    message = CASE WHEN decided.reason NOT IN ('new', 'to_update')
-                   THEN format(%(messages)s::jsonb ->> decided.reason, decided.line_no)
-                   WHEN stage.verdict <> 'skip' THEN stage.message ELSE '' END
-FROM decided
-WHERE stage.id = decided.id
-"""  # noqa: S608  our own words only; values are parameters
+SET verdict = verdicts.verdict,
+    lead_id = CASE verdicts.verdict WHEN 'create' THEN nextval(pg_get_serial_sequence('crm_lead', 'id'))
+                                    WHEN 'update' THEN verdicts.lead_id END,
+    field = coalesce(%(columns)s::jsonb ->> verdicts.reason, ''),
+    message = CASE WHEN verdicts.verdict = 'skip'
+                   THEN format(%(messages)s::jsonb ->> verdicts.reason, verdicts.line_no)
+                   ELSE stage.message END
+FROM verdicts
+WHERE stage.id = verdicts.id
+  AND NOT (stage.verdict = verdicts.verdict
+           AND (stage.verdict = 'create' OR stage.lead_id IS NOT DISTINCT FROM verdicts.lead_id))
+"""  # our own words only; values are parameters
+_CHECK = _JUDGE.format(twin=_TWIN, seen=_SEEN, known=_KNOWN, only="")
+# Whoever is written has been checked: no twin, and a row that was to be skipped stays so.
+_NO_TWIN = "SELECT NULL::text AS reason, NULL::int AS line_no"
+_DECIDE = _JUDGE.format(twin=_NO_TWIN, seen=_SEEN, known=_KNOWN, only="AND s.verdict IN ('create', 'update')")
 
 
 def judge(job: ImportJob, *, first: int, last: int, who: Reachable, is_decision: bool) -> None:
-    """Give the rows `first` to `last` their verdicts. With `is_decision` new leads also get their ids; the
-    caller then holds the import lock. One statement.
+    """Give the rows `first` to `last` their verdicts, and those that will make a lead its id. One statement.
+
+    With `is_decision` the caller holds the import lock and is about to write: rows are looked at again, in
+    case the leads have changed since the check.
     """
     columns = {target: column for column, target in job.mapping.items() if target}
     parameters = {
@@ -113,14 +125,13 @@ def judge(job: ImportJob, *, first: int, last: int, who: Reachable, is_decision:
         "is_all": who.is_all,
         "user": who.user_id,
         "teams": list(who.team_ids),
-        "is_decision": is_decision,
         "columns": json.dumps(
             {f"twin_{kind}": columns[field] for kind, field in _KEY_FIELDS.items() if field in columns}
         ),
         "messages": json.dumps({reason: str(text) for reason, text in _MESSAGES.items()}),
     }
     with connection.cursor() as cursor:
-        cursor.execute(_JUDGE, parameters)
+        cursor.execute(_DECIDE if is_decision else _CHECK, parameters)
 
 
 _KEY_FIELDS = {"external": "external_id", "email": "email", "phone": "phone"}

@@ -399,6 +399,18 @@ def test_the_agents_get_none_the_best_or_all_and_the_price_is_told_first(monkeyp
     )
 
 
+def test_leads_that_came_or_went_between_check_and_run_are_seen():
+    gone = make_lead(name="Gone", email="gone@x.example")
+    job = check(csv_of("Name,E-mail", "Came,came@x.example", "Gone,gone@x.example"))
+    assert counts(job) == (1, 1, 0, 0)
+    make_lead(name="Came", email="came@x.example", company="")
+    Lead.objects.filter(pk=gone.pk).update(deleted_at=gone.created_at)
+    run_import(job.pk, by=SYSTEM, in_process=True)
+    job = work(job)
+    assert counts(job) == (1, 0, 1, 0)
+    assert list(Lead.objects.live().order_by("name").values_list("name", flat=True)) == ["Came", "Gone"]
+
+
 def test_above_500_rows_nothing_is_analysed_unless_asked():
     assert upload(people(501)).analyse == "none"
 
