@@ -20,6 +20,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
 from crm.errors import InvalidValue
+from crm.plaintext import one_line
 
 SUBJECT_LIMIT = 200  # characters, as FollowUp.subject
 BODY_LIMIT = 20_000  # characters, as FollowUp.body
@@ -81,11 +82,14 @@ def clean_body(text: str) -> str:
 def clean_address(text: str) -> str:
     """An address a mail can be sent to: ASCII before the @, the domain in its ASCII form (RFC 5891).
 
-    Raises InvalidValue (to_address); also for line breaks, several addresses or a name beside the address.
+    Raises InvalidValue (to_address); also for line breaks, several addresses, a name beside the address, and
+    quotes in it.
     """
     try:
         validate_email(text)
         local, domain = text.rsplit("@", 1)
+        if '"' in local:  # quoted local parts: legal, unused, and quoted once more by email.headerregistry
+            raise UnicodeError
         return f"{local}@{domain.encode('idna').decode('ascii')}"
     except (ValidationError, UnicodeError):
         raise InvalidValue(_("This is not an address a mail can be sent to."), field="to_address") from None
@@ -128,7 +132,7 @@ def _checked(value: str) -> str:
 def _mailbox(address: str, name: str = "") -> str:
     """`Name <address>` with the name quoted or encoded; the address was checked by clean_address."""
     local, _at, domain = address.rpartition("@")
-    shown = _BLANKS.sub(" ", name).strip()
+    shown = one_line(name)  # without characters that nobody sees and no header can hold
     if not shown:
         return str(Address(username=local, domain=domain))
     if shown.isascii() and not _ENCODED_WORD.search(shown):

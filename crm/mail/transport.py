@@ -61,7 +61,10 @@ def deliver(letter: Letter) -> Delivery:
 
     Takes at most about 2 minutes: EMAIL_TIMEOUT (20 s) for each of the few answers waited for.
     """
-    raw = compose(letter)
+    try:
+        raw = compose(letter)
+    except ValueError:
+        return Delivery(Outcome.REFUSED, "a header of the mail cannot be written")
     if settings.EMAIL_BACKEND == SMTP_BACKEND:
         return _by_smtp(raw, sender=letter.sender, to=letter.to)
     try:

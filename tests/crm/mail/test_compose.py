@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from crm.errors import InvalidValue
 from crm.mail.compose import Letter, clean_address, clean_body, clean_subject, compose
+from crm.mail.transport import Outcome, deliver
 from tests.crm.mail.smtp_server import text_of
 
 ANY_TEXT = st.text(
@@ -87,6 +88,16 @@ def test_a_line_break_in_a_name_cannot_start_a_header() -> None:
     assert mail["from"].addresses[0].display_name == "Ann Bcc: everybody@example.com"
 
 
+@pytest.mark.parametrize("name", ["Ev\x01il", "\x85Evil\x7f", "\u202eEvil\u200b", "E\u2028vil"])
+def test_a_name_goes_out_without_characters_that_nobody_sees(name: str) -> None:
+    mail = read(compose(letter(sender_name=name)))
+    assert mail["from"].addresses[0].display_name.replace(" ", "") == "Evil"
+
+
+def test_a_letter_that_cannot_be_written_is_refused_and_nothing_breaks() -> None:
+    assert deliver(letter(to="a@example.com\r\nBcc: b@example.com")).outcome == Outcome.REFUSED
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -99,6 +110,7 @@ def test_a_line_break_in_a_name_cannot_start_a_header() -> None:
         "a@example.com\0",
         "grün@example.com",
         "a b@example.com",
+        '"a b"@example.com',
     ],
 )
 def test_an_address_that_is_not_one_is_refused(address: str) -> None:
