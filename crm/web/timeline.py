@@ -117,7 +117,8 @@ def _entry(event: TimelineEvent, asked: dict[str, str], now: datetime) -> Entry:
         body = asked.get(str(event.data.get("inquiry")), "")
         summary = summary.partition(":")[0] if body else summary
     if event.data.get("at"):  # a planned time, told in the reader's own zone
-        summary = f"{summary}, {words.day_and_time(datetime.fromisoformat(event.data['at']), now)}"
+        at = words.day_and_time(datetime.fromisoformat(event.data["at"]), now)
+        summary = _asleep(summary, at) if event.kind == "lead.snoozed" else f"{summary}, {at}"
     return Entry(
         public_id=str(event.public_id),
         who=_who(event),
@@ -128,6 +129,12 @@ def _entry(event: TimelineEvent, asked: dict[str, str], now: datetime) -> Entry:
         when=words.ago(event.occurred_at, now),
         exact=words.exact(event.occurred_at),
     )
+
+
+def _asleep(summary: str, at: str) -> str:
+    reason = summary.partition(": ")[2]
+    until = _("snoozed until %s") % at
+    return f"{until}: {reason}" if reason else until
 
 
 def _who(event: TimelineEvent) -> str:

@@ -33,6 +33,11 @@ def test_ten_wrong_passwords_close_the_account_for_a_while_and_nobody_elses():
     assert sign_in("bob@example.org", "a-long-password-of-ida") == 302
 
 
+def test_a_wrong_password_is_answered_with_what_to_do():
+    answer = Client().post(LOGIN, {"login": "ida@example.org", "password": "wrong"})
+    assert "E-mail address or password is wrong. Try again" in answer.content.decode()
+
+
 @pytest.mark.parametrize("target", ["//[", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
 def test_signing_in_leads_to_this_site_only(target):
     user = make_user(email="ida@example.org")

@@ -301,4 +301,4 @@ def test_a_snooze_is_told_in_the_readers_own_zone(lead):
     at = clock.now().replace(hour=3, minute=0) + timedelta(days=2)
     snooze_lead(lead.pk, by=Actor.of(reader), until=at, reason="on holiday")
     html = signed_in(reader).get(f"/leads/{lead.public_id}/").content.decode()
-    assert re.search(r"snoozed: on holiday, \w{3} 12:00", html)
+    assert re.search(r"snoozed until \w{3} 12:00: on holiday", html)
