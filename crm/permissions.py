@@ -9,7 +9,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from crm.errors import PermissionRefused
-from crm.models import Actor, ActorKind, Lead, Role, TeamMember, User
+from crm.models import Account, Actor, ActorKind, Contact, Lead, Opportunity, Role, TeamMember, User
+
+Owned = Lead | Contact | Account | Opportunity  # records with an owner and a team
 
 
 class Verb(StrEnum):
@@ -85,24 +87,24 @@ def reach(who: User | Actor, verb: Verb) -> Reach:
     return RIGHTS[Role(actor.user.role)].get(verb, Reach.NONE)
 
 
-def may(who: User | Actor, verb: Verb, lead: Lead | None = None) -> bool:
-    """Whether `who` may do this, to this lead if one is given. At most one query."""
+def may(who: User | Actor, verb: Verb, record: Owned | None = None) -> bool:
+    """Whether `who` may do this, to this record if one is given. At most one query."""
     allowed = reach(who, verb)
-    if allowed in {Reach.NONE, Reach.ALL} or lead is None:
+    if allowed in {Reach.NONE, Reach.ALL} or record is None:
         return allowed != Reach.NONE
     user = who.user if isinstance(who, Actor) else who
-    if user is not None and lead.owner_id == user.pk:
+    if user is not None and record.owner_id == user.pk:
         return True
-    if allowed == Reach.OWN or lead.team_id is None or user is None:
+    if allowed == Reach.OWN or record.team_id is None or user is None:
         return False
-    if allowed == Reach.OWN_OR_POOL and lead.owner_id is not None:
+    if allowed == Reach.OWN_OR_POOL and record.owner_id is not None:
         return False
-    return TeamMember.objects.filter(user=user, team_id=lead.team_id).exists()
+    return TeamMember.objects.filter(user=user, team_id=record.team_id).exists()
 
 
-def require(who: User | Actor, verb: Verb, lead: Lead | None = None) -> None:
+def require(who: User | Actor, verb: Verb, record: Owned | None = None) -> None:
     """Raises PermissionRefused with a sentence that names what is missing."""
-    if may(who, verb, lead):
+    if may(who, verb, record):
         return
     if isinstance(who, Actor) and who.kind == ActorKind.API and SCOPE_OF_VERB.get(verb) not in who.scopes:
         raise PermissionRefused(_("This token lacks the scope “%s”.") % SCOPE_OF_VERB.get(verb))
@@ -110,7 +112,7 @@ def require(who: User | Actor, verb: Verb, lead: Lead | None = None) -> None:
 
 
 _SENTENCES = {
-    Verb.EDIT: gettext_lazy("You can read this lead, but only its owner or their manager may change it."),
+    Verb.EDIT: gettext_lazy("You can read this record, but only its owner or their manager may change it."),
     Verb.SEND: gettext_lazy("Only the lead's owner or their manager may approve or dismiss its messages."),
     Verb.REASSIGN: gettext_lazy("You may give away your own leads and take leads from your team's pool."),
     Verb.IMPORT: gettext_lazy("Your role does not allow imports."),

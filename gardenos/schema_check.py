@@ -21,11 +21,17 @@ TRIGGERS = """
     WHERE c.relnamespace = 'public'::regnamespace AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
 """
 # Made by the migrations' SQL, so that no model tells of them: what holds back a text nobody approved.
-CONSTRAINTS_BY_SQL = ("crm_followup_hash_is_true",)
+CONSTRAINTS_BY_SQL = ("crm_followup_hash_is_true", "crm_opportunity_state_follows_stage")
 TRIGGERS_BY_SQL = (
     "ai_agents_agentcall_append_only",
+    "crm_auditlog_insert_only",
+    "crm_auditseal_insert_only",
     "crm_followup_not_while_sending",
+    "crm_leadstatuschange_append_only",
     "crm_message_is_approved",
+    "crm_scoreoutcome_append_only",
+    "crm_scoreoverride_append_only",
+    "crm_stagechange_append_only",
     "crm_timelineevent_append_only",
 )
 SPELLINGS = {"varchar": "character varying", "serial": "integer", "bigserial": "bigint"}

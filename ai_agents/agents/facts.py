@@ -116,7 +116,7 @@ def facts_of(wanted: Sequence[tuple[int | None, str, str]], *, today: datetime) 
     leads = {lead.pk: lead for lead in Lead.objects.live().filter(pk__in=ids).select_related("source")}
     labels = list(CustomField.objects.filter(target="lead").order_by("key").values_list("key", flat=True))
     texts = _texts_of(leads)
-    newest = dict(
+    newest: dict[int | None, int] = dict(
         TimelineEvent.objects.filter(lead__in=leads)
         .values_list("lead")
         .annotate(Max("pk"))
@@ -124,7 +124,7 @@ def facts_of(wanted: Sequence[tuple[int | None, str, str]], *, today: datetime) 
     )
     return [
         _facts(leads[lead_id], texts[lead_id], labels, newest.get(lead_id), today, purpose, instruction)
-        if lead_id in leads
+        if lead_id is not None and lead_id in leads
         else None
         for lead_id, purpose, instruction in wanted
     ]

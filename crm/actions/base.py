@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.apps import apps
@@ -11,20 +11,27 @@ from django.utils.translation import gettext as _
 
 from crm import clock
 from crm.errors import UndoRefused, VersionConflict
-from crm.models import Actor, Lead, TimelineEvent, Undo
+from crm.models import Account, Actor, Contact, Lead, Opportunity, TimelineEvent, Undo
 from crm.permissions import Verb, require
 
 UNDO_WINDOW = timedelta(seconds=8)
 
 UndoFunction = Callable[[Undo, Actor], None]
 _undoers: dict[str, UndoFunction] = {}
+Subject = Lead | Contact | Account | Opportunity  # what has an owner, a team and a story
+Owned = TypeVar("Owned", Lead, Contact, Account, Opportunity)
+
+
+def record_for_change(model: type[Owned], record_id: int, *, by: Actor, verb: Verb = Verb.EDIT) -> Owned:
+    """The record, locked. Raises its DoesNotExist when `by` may not see it, PermissionRefused."""
+    record = model.objects.visible_to(by).select_for_update(of=("self",)).get(pk=record_id)
+    require(by, verb, record)
+    return record
 
 
 def lead_for_change(lead_id: int, *, by: Actor, verb: Verb = Verb.EDIT) -> Lead:
     """The lead, locked. Raises Lead.DoesNotExist when `by` may not see it, PermissionRefused."""
-    lead = Lead.objects.visible_to(by).select_for_update(of=("self",)).get(pk=lead_id)
-    require(by, verb, lead)
-    return lead
+    return record_for_change(Lead, lead_id, by=by, verb=verb)
 
 
 def check_version(record: models.Model, version: int | None) -> None:
@@ -36,11 +43,18 @@ def check_version(record: models.Model, version: int | None) -> None:
 
 
 def tell(
-    lead: Lead, kind: str, summary: str, *, by: Actor, occurred_at: Any = None, **data: Any
+    subject: Subject | Iterable[Subject],
+    kind: str,
+    summary: str,
+    *,
+    by: Actor,
+    occurred_at: Any = None,
+    **data: Any,
 ) -> TimelineEvent:
-    """Write one line of the lead's story, cut to 300 characters."""
+    """Write one line of the story of these records (at most one of a kind), cut to 300 characters."""
+    subjects = [subject] if isinstance(subject, Subject) else subject
     return TimelineEvent.objects.create(
-        lead=lead,
+        **{str(record._meta.model_name): record for record in subjects},
         kind=kind,
         summary=summary[:299] + "…" if len(summary) > 300 else summary,
         actor_kind=by.kind,

@@ -5,14 +5,16 @@ from typing import Self
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from crm import clock
 from crm.errors import TransitionRefused
-from crm.models.actors import Actor
+from crm.models.accounts import Account, Contact
+from crm.models.actors import ActorKind
 from crm.models.base import Record, VersionedRecord, choices_known
-from crm.models.users import Role, Team, TeamMember, User
+from crm.models.ownership import OwnedQuerySet, exactly_one
+from crm.models.users import Team, User
 
 
 class Channel(models.TextChoices):
@@ -34,6 +36,12 @@ class LeadSource(VersionedRecord):
     monthly_cost = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True)
     currency = models.CharField(max_length=3, default="EUR")
     default_team = models.ForeignKey(Team, models.PROTECT, null=True, blank=True, related_name="sources")
+    default_pipeline = models.ForeignKey(
+        "crm.Pipeline", models.PROTECT, null=True, blank=True, related_name="sources"
+    )
+    default_stage = models.ForeignKey(
+        "crm.Stage", models.PROTECT, null=True, blank=True, related_name="sources"
+    )
     default_country = models.CharField(
         max_length=2, blank=True, help_text=_("ISO code; how phone numbers without a country are read")
     )
@@ -100,7 +108,7 @@ class ScoreSource(models.TextChoices):
     MODEL = "model", _("Model estimate")
 
 
-class LeadQuerySet(models.QuerySet["Lead"]):
+class LeadQuerySet(OwnedQuerySet):
     def live(self) -> Self:
         """Neither deleted nor merged into another."""
         return self.filter(deleted_at=None, merged_into=None)
@@ -111,21 +119,6 @@ class LeadQuerySet(models.QuerySet["Lead"]):
     def due(self, at: datetime) -> Self:
         """Open leads whose next action is due at `at`."""
         return self.open().filter(next_action_at__lte=at)
-
-    def visible_to(self, who: User | Actor) -> Self:
-        """What this person may read (THREATS 7): all, their teams', or their own and their teams' pool."""
-        if isinstance(who, Actor):
-            if who.user is None:
-                return self.live()
-            who = who.user
-        if not who.is_active:
-            return self.none()
-        if who.role == Role.ADMIN:
-            return self.live()
-        in_my_team = Exists(TeamMember.objects.filter(user=who, team=OuterRef("team")))
-        if who.role in {Role.MANAGER, Role.READ_ONLY}:
-            return self.live().filter(Q(owner=who) | in_my_team)
-        return self.live().filter(Q(owner=who) | Q(in_my_team, owner=None))
 
     def hottest_first(self) -> Self:
         return self.order_by(F("score").desc(nulls_last=True), "-id")
@@ -174,8 +167,36 @@ class Lead(VersionedRecord):
         null=True, blank=True, help_text="0 to 100: the current blend, NULL while not scored"
     )
     score_source = models.CharField(max_length=10, choices=ScoreSource, blank=True)
+    contact = models.ForeignKey(
+        Contact,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="leads",
+        db_index=False,
+        help_text="the person, once known: leads of one contact are one person asking again",
+    )
     converted_at = models.DateTimeField(null=True, blank=True)
-    merged_into = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="merged")
+    converted_by = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, related_name="leads_converted", db_index=False
+    )
+    converted_account = models.ForeignKey(
+        Account, models.SET_NULL, null=True, blank=True, related_name="converted_leads", db_index=False
+    )
+    converted_opportunity = models.ForeignKey(
+        "crm.Opportunity",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="converted_leads",
+        db_index=False,
+    )
+    is_ai_off = models.BooleanField(
+        _("no AI"), default=False, help_text=_("no agent reads this lead, nothing of it goes to a model")
+    )
+    merged_into = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="merged", db_index=False
+    )
     deleted_at = models.DateTimeField(null=True, blank=True)
     custom = models.JSONField(default=dict, blank=True, help_text="values of CustomField, by key")
     search_text = models.TextField(
@@ -200,7 +221,8 @@ class Lead(VersionedRecord):
             ),
             models.CheckConstraint(
                 name="crm_lead_converted_has_time",
-                condition=~Q(status=LeadStatus.CONVERTED) | Q(converted_at__isnull=False),
+                condition=Q(status=LeadStatus.CONVERTED, converted_at__isnull=False)
+                | (~Q(status=LeadStatus.CONVERTED) & Q(converted_at=None)),
             ),
             models.CheckConstraint(
                 name="crm_lead_disqualified_has_reason",
@@ -251,6 +273,20 @@ class Lead(VersionedRecord):
                 F("owner"), F("status"), F("created_at").desc(), F("id").desc(), name="crm_lead_owner_status"
             ),
             models.Index(F("team"), F("created_at").desc(), F("id").desc(), name="crm_lead_team_created"),
+            models.Index(F("contact"), F("id"), name="crm_lead_contact", condition=Q(contact__isnull=False)),
+            models.Index(F("merged_into"), name="crm_lead_merged", condition=Q(merged_into__isnull=False)),
+            models.Index(
+                F("converted_account"),
+                name="crm_lead_converted_account",
+                condition=Q(converted_account__isnull=False),
+            ),
+            models.Index(
+                F("converted_opportunity"),
+                name="crm_lead_converted_opp",
+                condition=Q(converted_opportunity__isnull=False),
+            ),
+            models.Index(F("snoozed_until"), name="crm_lead_asleep", condition=Q(status="nurturing")),
+            models.Index(F("deleted_at"), name="crm_lead_deleted", condition=Q(deleted_at__isnull=False)),
             GinIndex(OpClass(F("search_text"), name="gin_trgm_ops"), name="crm_lead_search_trgm"),
             GinIndex(F("custom"), name="crm_lead_custom_gin"),
         ]
@@ -285,6 +321,71 @@ def band_of(score: int | None) -> str:
     return "hot" if score >= 75 else "warm" if score >= 50 else "cool"
 
 
+class LeadStatusChange(Record):
+    """One arrow of a lead's life. Append-only. The first has no `from_status`."""
+
+    lead = models.ForeignKey(Lead, models.CASCADE, related_name="status_changes", db_index=False)
+    from_status = models.CharField(max_length=12, choices=LeadStatus, blank=True)
+    to_status = models.CharField(max_length=12, choices=LeadStatus)
+    at = models.DateTimeField(default=clock.now)
+    actor_kind = models.CharField(max_length=8, choices=ActorKind)
+    by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+", db_index=False)
+    seconds_in_from = models.PositiveBigIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            choices_known("crm_leadstatuschange", "to_status", LeadStatus.values),
+            choices_known("crm_leadstatuschange", "from_status", ["", *LeadStatus.values]),
+            choices_known("crm_leadstatuschange", "actor_kind", ActorKind.values),
+            models.CheckConstraint(
+                name="crm_leadstatuschange_duration_whole",
+                condition=Q(from_status="", seconds_in_from=None)
+                | (~Q(from_status="") & Q(seconds_in_from__isnull=False)),
+            ),
+        ]
+        indexes = [models.Index(F("lead"), F("at"), F("id"), name="crm_leadstatuschange_of")]
+
+    def __str__(self) -> str:
+        return f"{self.lead_id}: {self.from_status} -> {self.to_status}"
+
+
+class OptIn(models.TextChoices):
+    NONE = "none", _("None")
+    DOUBLE = "double", _("By a link that is mailed to them")
+
+
+class CaptureForm(VersionedRecord):
+    """A public form that brings inquiries. `fields`: [{"name", "label", "is_required"}, ...], names as
+    `receive_inquiry` takes them, "custom:<key>" included. A changed consent text gets a new version.
+    """
+
+    source = models.ForeignKey(LeadSource, models.PROTECT, related_name="forms")
+    name = models.CharField(_("name"), max_length=120)
+    slug = models.SlugField(max_length=60, unique=True)
+    fields = models.JSONField(default=list)
+    intro = models.CharField(_("introduction"), max_length=500, blank=True)
+    button = models.CharField(_("button"), max_length=60, blank=True)
+    thanks = models.CharField(_("thank-you text"), max_length=500, blank=True)
+    consent_text = models.CharField(_("consent text"), max_length=1_000, blank=True)
+    consent_version = models.PositiveIntegerField(default=1, editable=False)
+    allowed_origins = models.JSONField(
+        default=list, blank=True, help_text=_('sites that may show or post it: ["https://www.example.com"]')
+    )
+    opt_in = models.CharField(max_length=6, choices=OptIn, default=OptIn.NONE)
+    locale = models.CharField(max_length=10, default="en")
+    is_active = models.BooleanField(_("active"), default=True)
+
+    class Meta:
+        ordering = ("name",)
+        constraints = [
+            choices_known("crm_captureform", "opt_in", OptIn.values),
+            models.CheckConstraint(name="crm_captureform_has_name", condition=~Q(name="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class InquiryState(models.TextChoices):
     RECEIVED = "received", _("Received")
     ATTACHED = "attached", _("Attached")
@@ -298,12 +399,16 @@ class Inquiry(Record):
 
     # crm_inquiry_once_per_key begins with the source: a second index would only mislead the planner.
     source = models.ForeignKey(LeadSource, models.PROTECT, related_name="inquiries", db_index=False)
+    form = models.ForeignKey(
+        CaptureForm, models.PROTECT, null=True, blank=True, related_name="inquiries", db_index=False
+    )
     channel = models.CharField(max_length=8, choices=Channel)
     payload = models.JSONField(default=dict)
     message = models.TextField(blank=True, help_text="the customer's own words")
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 NULL is "no key"
     utm = models.JSONField(default=dict, blank=True)
     spam_score = models.PositiveSmallIntegerField(default=0)
+    spam_reasons = models.JSONField(default=list, blank=True, help_text="why it looks like spam, in words")
     state = models.CharField(max_length=8, choices=InquiryState, default=InquiryState.RECEIVED)
     lead = models.ForeignKey(
         Lead, models.SET_NULL, null=True, blank=True, related_name="inquiries", db_index=False
@@ -320,10 +425,30 @@ class Inquiry(Record):
             choices_known("crm_inquiry", "channel", Channel.values),
             choices_known("crm_inquiry", "state", InquiryState.values),
         ]
-        indexes = [models.Index(F("lead"), F("received_at").desc(), name="crm_inquiry_lead")]
+        indexes = [
+            models.Index(F("lead"), F("received_at").desc(), name="crm_inquiry_lead"),
+            models.Index(
+                F("received_at").desc(),
+                name="crm_inquiry_without_lead",
+                condition=Q(state__in=[InquiryState.RECEIVED, InquiryState.SPAM, InquiryState.FAILED]),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_channel_display()} {self.received_at:%Y-%m-%d}"
+
+
+class FormConfirmation(Record):
+    """Double opt-in: the inquiry waits (state received) until the link in the mail is followed."""
+
+    inquiry = models.OneToOneField(Inquiry, models.CASCADE, related_name="confirmation")
+    token_sha256 = models.CharField(max_length=64, unique=True)
+    mailed_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField()
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.inquiry_id}"
 
 
 class PointKind(models.TextChoices):
@@ -340,9 +465,16 @@ class PointState(models.TextChoices):
 
 
 class ContactPoint(Record):
-    """A way to reach a lead: `raw` as given, `norm` for comparison (lower-case address, E.164 number)."""
+    """A way to reach a lead or a contact: `raw` as given, `norm` for comparison (lower-case address, E.164
+    number).
+    """
 
-    lead = models.ForeignKey(Lead, models.CASCADE, related_name="contact_points", db_index=False)
+    lead = models.ForeignKey(
+        Lead, models.CASCADE, null=True, blank=True, related_name="contact_points", db_index=False
+    )
+    contact = models.ForeignKey(
+        Contact, models.CASCADE, null=True, blank=True, related_name="contact_points", db_index=False
+    )
     kind = models.CharField(max_length=5, choices=PointKind)
     raw = models.CharField(max_length=320)
     norm = models.CharField(max_length=320)
@@ -351,9 +483,20 @@ class ContactPoint(Record):
 
     class Meta:
         constraints = [
+            exactly_one("crm_contactpoint", "lead", "contact"),
             models.UniqueConstraint(fields=["lead", "kind", "norm"], name="crm_contactpoint_once_per_lead"),
             models.UniqueConstraint(
                 fields=["lead", "kind"], condition=Q(is_primary=True), name="crm_contactpoint_one_primary"
+            ),
+            models.UniqueConstraint(
+                fields=["contact", "kind", "norm"],
+                condition=Q(contact__isnull=False),
+                name="crm_contactpoint_once_per_contact",
+            ),
+            models.UniqueConstraint(
+                fields=["contact", "kind"],
+                condition=Q(is_primary=True, contact__isnull=False),
+                name="crm_contactpoint_contact_primary",
             ),
             choices_known("crm_contactpoint", "kind", PointKind.values),
             choices_known("crm_contactpoint", "state", PointState.values),
@@ -377,19 +520,38 @@ STRONG_KEYS = (KeyKind.EMAIL, KeyKind.PHONE, KeyKind.EXTERNAL)
 
 
 class MatchKey(models.Model):
-    """What a lead is recognised by. Derived from its data; may be rebuilt at any time.
+    """What a lead, contact or account is recognised by. Derived from its data; may be rebuilt at any time.
 
     `value`: for email the normalised address (and the one without its plus-tag as a second row), for phone
     E.164, for external "<source id>:<id>", for domain the company's domain, for name_company both folded.
     """
 
-    lead = models.ForeignKey(Lead, models.CASCADE, related_name="match_keys", db_index=False)
+    lead = models.ForeignKey(
+        Lead, models.CASCADE, null=True, blank=True, related_name="match_keys", db_index=False
+    )
+    contact = models.ForeignKey(
+        Contact, models.CASCADE, null=True, blank=True, related_name="match_keys", db_index=False
+    )
+    account = models.ForeignKey(
+        Account, models.CASCADE, null=True, blank=True, related_name="match_keys", db_index=False
+    )
     kind = models.CharField(max_length=12, choices=KeyKind)
     value = models.CharField(max_length=420)
 
     class Meta:
         constraints = [
+            exactly_one("crm_matchkey", "lead", "contact", "account"),
             models.UniqueConstraint(fields=["lead", "kind", "value"], name="crm_matchkey_once_per_lead"),
+            models.UniqueConstraint(
+                fields=["contact", "kind", "value"],
+                condition=Q(contact__isnull=False),
+                name="crm_matchkey_once_per_contact",
+            ),
+            models.UniqueConstraint(
+                fields=["account", "kind", "value"],
+                condition=Q(account__isnull=False),
+                name="crm_matchkey_once_per_account",
+            ),
             choices_known("crm_matchkey", "kind", KeyKind.values),
         ]
         indexes = [models.Index(fields=["kind", "value"], name="crm_matchkey_value")]
@@ -398,29 +560,39 @@ class MatchKey(models.Model):
         return f"{self.kind}:{self.value}"
 
 
+class FieldTarget(models.TextChoices):
+    LEAD = "lead", _("Lead")
+    CONTACT = "contact", _("Contact")
+    ACCOUNT = "account", _("Account")
+    OPPORTUNITY = "opportunity", _("Opportunity")
+
+
 class FieldType(models.TextChoices):
     TEXT = "text", _("Text")
     NUMBER = "number", _("Number")
     BOOLEAN = "boolean", _("Yes or no")
     DATE = "date", _("Date")
     CHOICE = "choice", _("Choice")
+    URL = "url", _("Link")
 
 
 class CustomField(VersionedRecord):
-    """A field of the customer's own. Values lie in `Lead.custom[key]`."""
+    """A field of the customer's own. Values lie in the `custom[key]` of its target."""
 
-    target = models.CharField(max_length=12, default="lead", editable=False)
+    target = models.CharField(max_length=12, choices=FieldTarget, default=FieldTarget.LEAD)
     key = models.SlugField(max_length=60)
     label = models.CharField(max_length=120)
     type = models.CharField(max_length=8, choices=FieldType, default=FieldType.TEXT)
     options = models.JSONField(default=list, blank=True, help_text="the words of a choice field")
     position = models.PositiveSmallIntegerField(default=0)
+    is_required = models.BooleanField(default=False, help_text=_("asked for in forms"))
+    is_active = models.BooleanField(default=True, help_text=_("off: hidden, its values are kept"))
 
     class Meta:
         ordering = ("position", "label")
         constraints = [
             models.UniqueConstraint(fields=["target", "key"], name="crm_customfield_key_once"),
-            choices_known("crm_customfield", "target", ["lead"]),
+            choices_known("crm_customfield", "target", FieldTarget.values),
             choices_known("crm_customfield", "type", FieldType.values),
         ]
 

@@ -4,8 +4,10 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from crm import clock
 from crm.models.base import Record, choices_known
-from crm.models.leads import Lead
+from crm.models.leads import Lead, Outcome
+from crm.models.users import User
 
 
 class ScoreKind(models.TextChoices):
@@ -130,3 +132,46 @@ class ScoreFactor(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+
+class ScoreOutcome(Record):
+    """What came of a scored lead within a horizon: how the score is graded. Append-only."""
+
+    lead = models.ForeignKey(Lead, models.CASCADE, related_name="score_outcomes")
+    score = models.ForeignKey(Score, models.CASCADE, related_name="outcomes", db_index=False)
+    label = models.CharField(
+        max_length=8, choices=[(Outcome.WON, Outcome.WON.label), (Outcome.LOST, Outcome.LOST.label)]
+    )
+    horizon_days = models.PositiveSmallIntegerField()
+    at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["score", "horizon_days"], name="crm_scoreoutcome_once"),
+            choices_known("crm_scoreoutcome", "label", [Outcome.WON, Outcome.LOST]),
+            models.CheckConstraint(
+                name="crm_scoreoutcome_horizon_positive", condition=Q(horizon_days__gte=1)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} in {self.horizon_days} days"
+
+
+class ScoreOverride(Record):
+    """A person knows better, and says why. Append-only."""
+
+    lead = models.ForeignKey(Lead, models.CASCADE, related_name="score_overrides")
+    user = models.ForeignKey(User, models.PROTECT, related_name="score_overrides")
+    score = models.ForeignKey(Score, models.SET_NULL, null=True, blank=True, related_name="overrides")
+    value = models.PositiveSmallIntegerField()
+    reason = models.CharField(max_length=300)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="crm_scoreoverride_0_to_100", condition=Q(value__range=(0, 100))),
+            models.CheckConstraint(name="crm_scoreoverride_has_reason", condition=~Q(reason="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.value}: {self.reason}"

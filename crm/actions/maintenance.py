@@ -1,0 +1,37 @@
+"""The few acts that may touch what is append-only: merge, erase, undo, retention. Each is audited."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from django.db import connection, models
+
+from crm.actions.audit import audit
+from crm.models import Actor
+
+Reason = Literal["merge", "erase", "undo", "retention"]
+
+
+@contextmanager
+def maintenance(
+    reason: Reason, summary: str, *, by: Actor, target: models.Model | None = None, **data: Any
+) -> Iterator[None]:
+    """Open append-only tables to the running transaction, for `reason`, while the block lasts.
+
+    Must be used inside a transaction. The setting is local to it; it is cleared at the end of the block, too,
+    because a savepoint that is released would keep it.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("maintenance needs a transaction")
+    audit(f"maintenance.{reason}", summary, by=by, target=target, **data)
+    _declare(reason)
+    try:
+        yield
+    finally:
+        if not connection.needs_rollback:
+            _declare("")
+
+
+def _declare(reason: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('gardenos.maintenance', %s, true)", [reason])
