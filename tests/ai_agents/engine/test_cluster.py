@@ -97,7 +97,8 @@ def test_killing_the_whole_cluster_loses_nothing_and_repeats_only_what_was_in_th
         until(lambda: engine.states() == {"done": 120}, within_s=60, every_s=0.2)
     assert scored() == Score.objects.filter(kind=ScoreKind.MODEL).count() == 120, "each result once"
     assert engine.server.seen()["repeated"] <= in_the_air
-    assert AgentCall.objects.filter(status="ok").count() == 120
+    # a call is booked before its result is stored, so that its cost is known even when the result is lost
+    assert 120 <= AgentCall.objects.filter(status="ok").count() <= 120 + in_the_air
 
 
 @pytest.mark.timeout(90)
