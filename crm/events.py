@@ -60,6 +60,40 @@ class LeadScored:
 
 
 @dataclass(frozen=True, slots=True)
+class OpportunityCreated:
+    opportunity_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpportunityChanged:
+    """Any visible change of an opportunity that is not a move: fields, owner, plan, deletion."""
+
+    opportunity_id: int
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpportunityMoved:
+    """From one stage to another (reopening included), or within one (`from_stage_id` is the same)."""
+
+    opportunity_id: int
+    from_stage_id: int
+    to_stage_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpportunityWon:
+    opportunity_id: int
+    from_stage_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpportunityLost:
+    opportunity_id: int
+    from_stage_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class InquiryReceived:
     inquiry_id: int
     lead_id: int

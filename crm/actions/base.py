@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.apps import apps
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.utils.translation import gettext as _
 
 from crm import clock
@@ -34,6 +34,31 @@ def lead_for_change(lead_id: int, *, by: Actor, verb: Verb = Verb.EDIT) -> Lead:
     return record_for_change(Lead, lead_id, by=by, verb=verb)
 
 
+def opportunity_for_change(opportunity_id: int, *, by: Actor, verb: Verb = Verb.EDIT) -> Opportunity:
+    """The opportunity, locked, after its parents. Raises Opportunity.DoesNotExist, PermissionRefused."""
+    hold_parents(opportunity_id)
+    return record_for_change(Opportunity, opportunity_id, by=by, verb=verb)
+
+
+PARENTS = (("crm_lead", "lead_id"), ("crm_account", "account_id"), ("crm_contact", "primary_contact_id"))
+
+
+def hold_parents(opportunity_id: int, *, strength: str = "KEY SHARE") -> None:
+    """Lock what the opportunity hangs on, before the opportunity itself.
+
+    A line of its story refers to lead, account and contact, and so waits for whoever holds those. Waiting
+    while holding the opportunity (or a stage) would meet somebody who comes from the lead: a deadlock. The
+    order of all actions is lead, account, contact, stage, opportunity.
+    """
+    with connection.cursor() as cursor:
+        for table, column in PARENTS:
+            cursor.execute(
+                f"SELECT 1 FROM {table} WHERE id = "  # noqa: S608 names of our own
+                f"(SELECT {column} FROM crm_opportunity WHERE id = %s) FOR {strength}",
+                [opportunity_id],
+            )
+
+
 def check_version(record: models.Model, version: int | None) -> None:
     """Raises VersionConflict when the caller read an older version. None means: whatever it is."""
     if version is not None and record.version != version:  # type: ignore[attr-defined]
@@ -51,8 +76,15 @@ def tell(
     occurred_at: Any = None,
     **data: Any,
 ) -> TimelineEvent:
-    """Write one line of the story of these records (at most one of a kind), cut to 300 characters."""
-    subjects = [subject] if isinstance(subject, Subject) else subject
+    """Write one line of the story of these records (at most one of a kind), cut to 300 characters.
+
+    An opportunity in it is no longer stalled: its `last_event_at` is now.
+    """
+    subjects = [subject] if isinstance(subject, Subject) else list(subject)
+    for record in subjects:
+        if isinstance(record, Opportunity):
+            record.last_event_at = clock.now()
+            Opportunity.objects.filter(pk=record.pk).update(last_event_at=record.last_event_at)
     return TimelineEvent.objects.create(
         **{str(record._meta.model_name): record for record in subjects},
         kind=kind,
@@ -122,6 +154,8 @@ def undo(public_id: UUID | str, *, by: Actor) -> Undo:
         raise UndoRefused(_("The time to undo this is over."))
     if "lead" in row.before:  # locks go from the lead down, as in the action itself
         Lead.objects.select_for_update(of=("self",)).filter(pk=row.before["lead"]).first()
+    for opportunity_id in row.versions.get("crm.opportunity", {}):
+        hold_parents(int(opportunity_id))
     for label, versions in row.versions.items():
         model = apps.get_model(label)
         now = dict(

@@ -12,14 +12,14 @@ from crm.models import CustomField, FieldType
 MAX_TEXT = 2_000
 
 
-def checked_custom(values: Any) -> dict[str, Any]:
+def checked_custom(values: Any, *, target: str = "lead") -> dict[str, Any]:
     """The values as they are stored. Raises InvalidValue naming `custom.<key>`. One query unless empty."""
     if not isinstance(values, dict):
         raise InvalidValue(_("Write an object of field keys and values."), field="custom")
     if not values:
         return {}
     known = {
-        f.key: f for f in CustomField.objects.filter(target="lead", key__in=[str(k)[:60] for k in values])
+        f.key: f for f in CustomField.objects.filter(target=target, key__in=[str(k)[:60] for k in values])
     }
     checked = {}
     for key, value in values.items():

@@ -127,7 +127,7 @@ def checked_currency(value: str) -> str:
     return value.upper()
 
 
-def checked_amount(value: Any) -> Decimal | None:
+def checked_amount(value: Any, *, field: str = "est_value") -> Decimal | None:
     """Money with at most 12 digits before the point, rounded to cents. Raises InvalidValue."""
     if value in (None, ""):
         return None
@@ -136,7 +136,7 @@ def checked_amount(value: Any) -> Decimal | None:
     except InvalidOperation:
         amount = Decimal(-1)
     if not amount.is_finite() or not 0 <= amount < Decimal(10) ** 12:
-        raise InvalidValue(_("Write the value as a number from 0 on, such as 18400.00."), field="est_value")
+        raise InvalidValue(_("Write the value as a number from 0 on, such as 18400.00."), field=field)
     return amount
 
 

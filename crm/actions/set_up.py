@@ -52,7 +52,7 @@ def create_user(*, by: Actor, **values: Any) -> tuple[User, str]:
     user.email = user.email.strip().lower()
     password = secrets.token_urlsafe(15)
     user.set_password(password)
-    _check(user)
+    check_record(user)
     user.save()
     return user, password
 
@@ -82,7 +82,7 @@ def update_user(user_id: int, *, by: Actor, version: int | None = None, **change
         raise PermissionRefused(_("This is the last admin. Make somebody else an admin first."), field="role")
     if "email" in changes:
         changes["email"] = changes["email"].strip().lower()
-    _change(user, changes)
+    change_record(user, changes)
     if not user.is_active:
         transaction.on_commit(lambda: hand_back_leads(user.pk), robust=True)
     return user
@@ -171,25 +171,25 @@ def _save(
     require(by, Verb.SET_UP)
     if record_id is None:
         record = model(**changes)
-        _check(record)
+        check_record(record)
         record.save()
         return record
     record = model._default_manager.select_for_update(of=("self",)).get(pk=record_id)
     check_version(record, version)
-    _change(record, changes)
+    change_record(record, changes)
     return record
 
 
-def _change(record: VersionedRecord, changes: dict[str, Any]) -> None:
+def change_record(record: VersionedRecord, changes: dict[str, Any]) -> None:
     changed = [name for name, value in changes.items() if getattr(record, name) != value]
     for name in changed:
         setattr(record, name, changes[name])
-    _check(record)
+    check_record(record)
     if changed:
         record.save_changed(*changed)
 
 
-def _check(record: VersionedRecord) -> None:
+def check_record(record: VersionedRecord) -> None:
     """Raises InvalidValue for the first field that the model refuses."""
     try:
         record.full_clean()
