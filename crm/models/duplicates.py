@@ -84,9 +84,12 @@ class DuplicateCandidate(VersionedRecord):
 class MergeLog(Record):
     """A merge, with all that it takes to undo it.
 
-    `loser` is the record's row as it was; `winner_before` the winner's values that were changed; `moved` the
-    ids of the rows that changed hands, by table and column; `removed` whole rows that were dropped because
-    the winner had their like. `winner_version` and `loser_version`: as the merge left them.
+    `loser` is the record's row as it was; `winner_before` the winner's values that were changed, and
+    `winner_after` what the merge made of them, so that undo knows a later edit; `moved` the ids of the rows
+    that changed hands, by table and column; `removed` whole rows that were dropped because the winner had
+    their like; `altered` values of rows that lost a mark (primary, current) or were rewritten, by table, row
+    and column; `created` the ids of rows that the merge itself wrote; `keys` the match keys that each had.
+    `winner_version` and `loser_version`: as the merge left them.
     """
 
     target = models.CharField(max_length=7, choices=MergeTarget)
@@ -97,9 +100,13 @@ class MergeLog(Record):
     winner_account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")
     loser_account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")
     winner_before = models.JSONField(default=dict)
+    winner_after = models.JSONField(default=dict)
     loser = models.JSONField(default=dict)
     moved = models.JSONField(default=dict)
     removed = models.JSONField(default=dict)
+    altered = models.JSONField(default=dict)
+    created = models.JSONField(default=dict)
+    keys = models.JSONField(default=dict, help_text='{"winner": [[kind, value], ...], "loser": [...]}')
     winner_version = models.PositiveIntegerField(default=1)
     loser_version = models.PositiveIntegerField(default=1)
     actor_kind = models.CharField(max_length=8, choices=ActorKind)
