@@ -3,6 +3,7 @@
 Deny by default. A superuser flag, Django permissions and groups decide nothing.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from django.utils.translation import gettext as _
@@ -15,15 +16,26 @@ Owned = Lead | Contact | Account | Opportunity  # records with an owner and a te
 
 
 class Verb(StrEnum):
+    """What people do. A verb that no row of RIGHTS names for a role is refused to it."""
+
     SEE = "see"
-    CREATE = "create"
-    EDIT = "edit"
+    CREATE = "create"  # leads, contacts, accounts, opportunities, tasks, notes, calls, tags on a record
+    EDIT = "edit"  # the same; also snooze, stage, disqualify, convert, tag
     REASSIGN = "reassign"
     SEND = "send"  # edit, approve, dismiss a follow-up
-    DELETE = "delete"
+    DELETE = "delete"  # soft
+    RESTORE = "restore"
+    MERGE = "merge"  # duplicates, and undoing that
     IMPORT = "import"
-    EXPORT = "export"
-    SET_UP = "set_up"  # users, teams, sources, fields, pools, tokens of others
+    EXPORT = "export"  # how much and how often: EXPORT_LIMITS
+    UNDO_OTHERS = "undo_others"  # take back what somebody else did
+    SHARE = "share"  # saved views with a team (TEAM) or with all (ALL)
+    INVITE = "invite"  # new people; TEAM: reps and readers, into one's own teams
+    TOKENS = "tokens"  # API tokens; OWN: one's own
+    AUDIT = "audit"  # read the audit log; TEAM: of the team's people, OWN: one's own acts
+    PRIVACY_REQUEST = "privacy_request"  # ask for a person's export or erasure
+    PRIVACY_APPROVE = "privacy_approve"  # let it happen; a second person is needed above PRIVACY_ALONE
+    SET_UP = "set_up"  # users, teams, sources, forms, pipelines, fields, tags, rules, pools
 
 
 class Reach(StrEnum):
@@ -43,8 +55,15 @@ RIGHTS: dict[Role, dict[Verb, Reach]] = {
         Verb.REASSIGN: Reach.TEAM,
         Verb.SEND: Reach.TEAM,
         Verb.DELETE: Reach.TEAM,
+        Verb.RESTORE: Reach.TEAM,
+        Verb.MERGE: Reach.TEAM,
         Verb.IMPORT: Reach.TEAM,
         Verb.EXPORT: Reach.TEAM,
+        Verb.SHARE: Reach.TEAM,
+        Verb.INVITE: Reach.TEAM,
+        Verb.TOKENS: Reach.OWN,
+        Verb.AUDIT: Reach.TEAM,
+        Verb.PRIVACY_REQUEST: Reach.TEAM,
     },
     Role.REP: {
         Verb.SEE: Reach.OWN_OR_POOL,
@@ -52,12 +71,17 @@ RIGHTS: dict[Role, dict[Verb, Reach]] = {
         Verb.EDIT: Reach.OWN,
         Verb.REASSIGN: Reach.OWN_OR_POOL,
         Verb.SEND: Reach.OWN,
+        Verb.MERGE: Reach.OWN,
         Verb.IMPORT: Reach.OWN,
         Verb.EXPORT: Reach.OWN,
+        Verb.TOKENS: Reach.OWN,
+        Verb.AUDIT: Reach.OWN,
+        Verb.PRIVACY_REQUEST: Reach.OWN_OR_POOL,
     },
     Role.READ_ONLY: {Verb.SEE: Reach.TEAM},
 }
-# A token acts with its owner's role, cut down to its scopes; without "read" it reads nothing.
+# A token acts with its owner's role, cut down to its scopes; without "read" it reads nothing. A verb that is
+# not here is none for programs: they neither delete nor merge, read no audit log and let nobody in.
 SCOPE_OF_VERB = {
     Verb.SEE: "read",
     Verb.CREATE: "write",
@@ -70,7 +94,31 @@ SCOPE_OF_VERB = {
 }
 SCOPES = tuple(sorted(set(SCOPE_OF_VERB.values())))
 DEFAULT_SCOPES = ("read", "write")
-SYSTEM_VERBS = {Verb.SEE, Verb.CREATE, Verb.EDIT, Verb.REASSIGN, Verb.IMPORT}
+# What the system does by itself or by a command of the operator. It never sends.
+SYSTEM_VERBS = frozenset(Verb) - {Verb.SEND, Verb.SET_UP, Verb.SHARE, Verb.TOKENS}
+PRIVACY_ALONE = 100  # records one admin may erase without a second one
+
+
+@dataclass(frozen=True, slots=True)
+class ExportLimit:
+    """How much leaves at once and how often. None: no limit."""
+
+    rows: int | None = None
+    per_hour: int | None = None
+
+
+EXPORT_LIMITS: dict[Role, ExportLimit] = {
+    Role.ADMIN: ExportLimit(),
+    Role.MANAGER: ExportLimit(per_hour=5),
+    Role.REP: ExportLimit(rows=500),
+}
+
+
+def export_limit(who: User | Actor) -> ExportLimit:
+    """What `who` may take out at once. Raises PermissionRefused for who may not export at all."""
+    require(who, Verb.EXPORT)
+    user = who.user if isinstance(who, Actor) else who
+    return ExportLimit() if user is None else EXPORT_LIMITS[Role(user.role)]
 
 
 def reach(who: User | Actor, verb: Verb) -> Reach:
@@ -115,6 +163,17 @@ _SENTENCES = {
     Verb.EDIT: gettext_lazy("You can read this record, but only its owner or their manager may change it."),
     Verb.SEND: gettext_lazy("Only the lead's owner or their manager may approve or dismiss its messages."),
     Verb.REASSIGN: gettext_lazy("You may give away your own leads and take leads from your team's pool."),
+    Verb.DELETE: gettext_lazy("Only a manager of the team or an admin may delete this."),
+    Verb.RESTORE: gettext_lazy("Only a manager of the team or an admin may bring this back."),
+    Verb.MERGE: gettext_lazy("You may merge records that you may change."),
     Verb.IMPORT: gettext_lazy("Your role does not allow imports."),
+    Verb.EXPORT: gettext_lazy("Your role does not allow exports."),
+    Verb.UNDO_OTHERS: gettext_lazy("Only an admin may take back what somebody else did."),
+    Verb.SHARE: gettext_lazy("Only a manager may share with the team, and only an admin with all."),
+    Verb.INVITE: gettext_lazy("Managers invite reps and readers into their own teams, admins anybody."),
+    Verb.TOKENS: gettext_lazy("Only an admin may do this with somebody else's tokens."),
+    Verb.AUDIT: gettext_lazy("Your role does not allow reading the audit log."),
+    Verb.PRIVACY_REQUEST: gettext_lazy("Only who works with this person may ask for that."),
+    Verb.PRIVACY_APPROVE: gettext_lazy("Only an admin may let this happen."),
     Verb.SET_UP: gettext_lazy("Only an admin may change this."),
 }
