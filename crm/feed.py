@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from crm.errors import InvalidValue
-from crm.models import Actor, ImportJob, Job, Lead, LiveEpoch, Role, User
+from crm.models import Actor, ImportJob, Job, Lead, LiveEpoch, Opportunity, Pipeline, Role, User
 
 KEPT = timedelta(hours=24)
 PAGE = 500
@@ -28,7 +28,8 @@ USERS_A_STATEMENT = 100
 MOST_TOPICS = 20
 _CURSOR = re.compile(r"(?P<epoch>[0-9a-f]{1,16})-(?P<xid>\d{1,19})-(?P<id>\d{1,19})", re.ASCII)
 _TOPIC = re.compile(
-    r"today|agents|(?P<kind>lead|import|job):(?P<id>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.ASCII
+    r"today|agents|(?P<kind>lead|board|import|job):(?P<id>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})",
+    re.ASCII,
 )
 
 
@@ -67,7 +68,9 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One row of the feed. `ids` holds public ids by noun: lead, follow_up, import, job, pool."""
+    """One row of the feed. `ids` holds public ids by noun: lead, opportunity, pipeline, follow_up, import,
+    job, pool.
+    """
 
     at: Position
     topic: str
@@ -78,6 +81,11 @@ class Event:
     def lead(self) -> UUID | None:
         """The lead that it is about: whoever may not read it does not hear of the event."""
         return UUID(self.ids["lead"]) if "lead" in self.ids else None
+
+    @property
+    def opportunity(self) -> UUID | None:
+        """The opportunity that it is about, with the same consequence."""
+        return UUID(self.ids["opportunity"]) if "opportunity" in self.ids else None
 
     def frame(self, epoch: str) -> dict[str, Any]:
         """What goes over the wire, the same for the socket and the API."""
@@ -188,7 +196,12 @@ def may_follow(who: User | Actor, topics: Iterable[str]) -> bool:
         kind, _colon, public_id = topic.partition(":")
         if public_id:
             wanted.setdefault(kind, set()).add(public_id)
-    rows = {"lead": Lead.objects, "import": ImportJob.objects, "job": Job.objects}
+    rows: dict[str, Any] = {
+        "lead": Lead.objects,
+        "board": Pipeline.objects,
+        "import": ImportJob.objects,
+        "job": Job.objects,
+    }
     return all(
         _visible(kind, rows[kind].all(), who).filter(public_id__in=ids).count() == len(ids)
         for kind, ids in wanted.items()
@@ -199,6 +212,8 @@ def _visible(kind: str, rows: QuerySet[Any], who: User | Actor) -> QuerySet[Any]
     if kind in {"lead", "import"}:
         return rows.visible_to(who)  # type: ignore[attr-defined]
     user = who.user if isinstance(who, Actor) else who
+    if kind == "board":  # the pipeline is no secret; which cards one hears of is decided for each event
+        return rows if user is None or user.is_active else rows.none()
     return rows if user is None or user.role == Role.ADMIN else rows.filter(created_by=user)
 
 
@@ -206,11 +221,14 @@ def audience(events: Sequence[Event], users: Sequence[User]) -> dict[Position, s
     """Who of these people (by key) may hear of each event, at this moment. A statement a hundred people."""
     active = [user for user in users if user.is_active]
     everybody = {user.pk for user in active}
-    may_read_lead = _readers({event.lead for event in events if event.lead}, active)
+    may_read_lead = _readers(Lead, {event.lead for event in events if event.lead}, active)
+    may_read_card = _readers(Opportunity, {e.opportunity for e in events if e.opportunity}, active)
     heard: dict[Position, set[int]] = {}
     for event in events:
         if event.lead:
             heard[event.at] = may_read_lead[event.lead]
+        elif event.opportunity:
+            heard[event.at] = may_read_card[event.opportunity]
         elif event.topic.startswith(("import:", "job:")):
             heard[event.at] = {user.pk for user in active if may_follow(user, [event.topic])}
         else:
@@ -218,17 +236,21 @@ def audience(events: Sequence[Event], users: Sequence[User]) -> dict[Position, s
     return heard
 
 
-def _readers(leads: set[UUID], users: Sequence[User]) -> dict[UUID, set[int]]:
-    """For each lead, who of these people may read it: one UNION of everybody's `visible_to`."""
-    found: dict[UUID, set[int]] = {lead: set() for lead in leads}
-    for start in range(0, len(users) if leads else 0, USERS_A_STATEMENT):
+def _readers(
+    model: type[Lead] | type[Opportunity], ids: set[UUID], users: Sequence[User]
+) -> dict[UUID, set[int]]:
+    """For each record, who of these people may read it: one UNION of everybody's `visible_to`."""
+    found: dict[UUID, set[int]] = {public_id: set() for public_id in ids}
+    for start in range(0, len(users) if ids else 0, USERS_A_STATEMENT):
         questions = [
-            Lead.objects.visible_to(user)
-            .filter(public_id__in=leads)
+            model.objects.visible_to(user)
+            .filter(public_id__in=ids)
             .annotate(reader=Value(user.pk))
             .values_list("reader", "public_id")
             for user in users[start : start + USERS_A_STATEMENT]
         ]
-        for reader, lead in questions[0].union(*questions[1:], all=True) if questions[1:] else questions[0]:
-            found[lead].add(reader)
+        for reader, public_id in (
+            questions[0].union(*questions[1:], all=True) if questions[1:] else questions[0]
+        ):
+            found[public_id].add(reader)
     return found

@@ -64,6 +64,52 @@ def tell_of_leads(happened: Sequence[Any]) -> None:
     )
 
 
+@events.on(
+    events.OpportunityCreated,
+    events.OpportunityChanged,
+    events.OpportunityMoved,
+    events.OpportunityWon,
+    events.OpportunityLost,
+)
+def tell_of_opportunity(event: Any) -> None:
+    """To Today, to the board it is on (a card that came from another pipeline: to both), to its lead's page.
+
+    Who may no longer see a card has to take it off the board. So a row of one that was deleted or given to
+    somebody else does not name it: everybody at that board looks again.
+    """
+    is_gone = {"owner", "deleted_at"} & set(getattr(event, "fields", ()))
+    _write(
+        """
+        INSERT INTO crm_outboxevent (topic, type, ids)
+        SELECT told.topic, %s, told.ids
+          FROM crm_opportunity card
+          JOIN crm_stage stage ON stage.id = card.stage_id
+          JOIN crm_pipeline pipeline ON pipeline.id = stage.pipeline_id
+          LEFT JOIN crm_stage left_stage ON left_stage.id = %s
+          LEFT JOIN crm_pipeline left_pipeline
+                 ON left_pipeline.id = left_stage.pipeline_id AND left_pipeline.id <> pipeline.id
+          LEFT JOIN crm_lead lead ON lead.id = card.lead_id,
+               LATERAL (VALUES
+                   ('today', jsonb_build_object('opportunity', card.public_id)),
+                   ('board:' || pipeline.public_id,
+                    CASE WHEN %s THEN jsonb_build_object('pipeline', pipeline.public_id)
+                         ELSE jsonb_build_object('pipeline', pipeline.public_id,
+                                                 'opportunity', card.public_id) END),
+                   ('board:' || left_pipeline.public_id,
+                    jsonb_build_object('pipeline', left_pipeline.public_id, 'opportunity', card.public_id)),
+                   ('lead:' || lead.public_id, jsonb_build_object('lead', lead.public_id))
+               ) told(topic, ids)
+         WHERE card.id = %s AND told.topic IS NOT NULL
+        """,
+        [
+            events.wire_name(type(event)),
+            getattr(event, "from_stage_id", None),
+            bool(is_gone),
+            event.opportunity_id,
+        ],
+    )
+
+
 @events.on_many(events.AgentTaskQueued, events.AgentTaskChanged)
 def tell_of_agent_tasks(happened: Sequence[events.AgentTaskQueued | events.AgentTaskChanged]) -> None:
     """To the agents' page, once for all, and to each lead's, which shows what it waits for."""

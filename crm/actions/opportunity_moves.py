@@ -1,0 +1,254 @@
+"""Each arrow of an opportunity's life is one action: moved among open stages, won, lost, reopened."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from crm import clock, events
+from crm.actions.base import check_version, hold_parents, offer_undo, opportunity_for_change, tell, undoable
+from crm.actions.opportunities import story_of
+from crm.actions.outcomes import Settled, restore_outcome, settle_outcome
+from crm.actions.pipelines import first_stage
+from crm.actions.ranking import hold_stage, place_card, refuse_over_limit, refuse_unused, top_rank
+from crm.errors import InvalidValue, TransitionRefused
+from crm.models import Actor, Opportunity, OpportunityState, Stage, StageChange, StageKind, Undo
+
+STAGE_FIELDS = ("stage", "state", "stage_entered_at", "rank", "closed_at", "lost_reason")
+
+
+@transaction.atomic
+def move_opportunity(
+    opportunity_id: int,
+    *,
+    by: Actor,
+    stage: Stage,
+    before: int | None = None,
+    after: int | None = None,
+    version: int | None = None,
+) -> Opportunity:
+    """Put an open opportunity into an open stage, of any pipeline: directly before or after another card
+    (keys), or on top. Forwards only with the fields filled that the stages left or passed over ask for.
+
+    Raises Opportunity.DoesNotExist, PermissionRefused, VersionConflict, InvalidValue (`stage`, `before`,
+    `after`, or the field that is empty), TransitionRefused (closed, a closing stage, the stage is full for
+    its owner). Publishes OpportunityMoved. Undoable unless it only changes the order within its stage.
+    """
+    if not Opportunity.objects.visible_to(by).filter(pk=opportunity_id).exists():
+        raise Opportunity.DoesNotExist
+    hold_parents(opportunity_id)
+    stage = hold_stage(stage.pk)
+    rank = place_card(opportunity_id, stage, by=by, before=before, after=after)
+    card = opportunity_for_change(opportunity_id, by=by)
+    check_version(card, version)
+    if not card.is_open:
+        raise TransitionRefused(_("This opportunity is closed; reopen it first."))
+    if stage.kind != StageKind.OPEN:
+        raise TransitionRefused(_("An opportunity is closed by marking it as won or lost."))
+    if stage.pk == card.stage_id:
+        return _reorder(card, rank)
+    refuse_unused(stage)
+    _refuse_empty_fields(card, stage)
+    refuse_over_limit(stage, card.owner_id, besides=card.pk)
+    was = _where(card)
+    settled = _put(card, stage, by=by, rank=rank)
+    tell(story_of(card), "opportunity.moved", _("moved to %s") % stage.name, by=by)
+    _offer("move_opportunity", card, was, settled, by=by, label=_("Moved %s") % card.name)
+    events.publish(events.OpportunityMoved(card.pk, was["stage"], stage.pk))
+    return card
+
+
+@transaction.atomic
+def win_opportunity(
+    opportunity_id: int, *, by: Actor, stage: Stage | None = None, version: int | None = None
+) -> Opportunity:
+    """open -> won, in this stage or the first won one of its pipeline. The lead's outcome is won, the contact
+    a customer. The fields that the stages left or passed over ask for must be filled.
+
+    Raises as `move_opportunity`. Publishes OpportunityWon, and LeadChanged when the lead's outcome changed.
+    Undoable.
+    """
+    card, stage = _hold_to_close(opportunity_id, stage, OpportunityState.WON, by=by, version=version)
+    _refuse_empty_fields(card, stage)
+    was = _where(card)
+    settled = _put(card, stage, by=by, closed_at=clock.now())
+    tell(story_of(card), "opportunity.won", _("won “%s”") % card.name, by=by)
+    _offer("win_opportunity", card, was, settled, by=by, label=_("Won %s") % card.name)
+    events.publish(events.OpportunityWon(card.pk, was["stage"]))
+    return card
+
+
+@transaction.atomic
+def lose_opportunity(
+    opportunity_id: int, *, by: Actor, reason: str, stage: Stage | None = None, version: int | None = None
+) -> Opportunity:
+    """open -> lost, with the reason. The lead is lost once none of its opportunities is open or won.
+
+    Raises as `move_opportunity`, InvalidValue (`reason`: empty, over 200 characters). Publishes
+    OpportunityLost, and LeadChanged when the lead's outcome changed. Undoable.
+    """
+    reason = " ".join(reason.split())
+    if not reason:
+        raise InvalidValue(_("Say why it was lost."), field="reason")
+    if len(reason) > 200 or "\0" in reason:
+        raise InvalidValue(_("Use at most 200 characters of plain text."), field="reason")
+    card, stage = _hold_to_close(opportunity_id, stage, OpportunityState.LOST, by=by, version=version)
+    was = _where(card)
+    settled = _put(card, stage, by=by, closed_at=clock.now(), lost_reason=reason)
+    tell(story_of(card), "opportunity.lost", _("lost: %s") % reason, by=by)
+    _offer("lose_opportunity", card, was, settled, by=by, label=_("Lost %s") % card.name)
+    events.publish(events.OpportunityLost(card.pk, was["stage"]))
+    return card
+
+
+@transaction.atomic
+def reopen_opportunity(
+    opportunity_id: int, *, by: Actor, stage: Stage, version: int | None = None
+) -> Opportunity:
+    """won | lost -> open, into the named open stage. The lead's outcome follows from what is left.
+
+    Raises Opportunity.DoesNotExist, PermissionRefused, VersionConflict, InvalidValue (`stage`: not an open
+    one in use), TransitionRefused (open already, the stage is full for its owner). Publishes
+    OpportunityMoved, and LeadChanged when the lead's outcome changed. Undoable.
+    """
+    hold_parents(opportunity_id, strength="NO KEY UPDATE")
+    stage = hold_stage(stage.pk)
+    card = opportunity_for_change(opportunity_id, by=by)
+    check_version(card, version)
+    card.move_to_state(OpportunityState.OPEN)
+    if stage.kind != StageKind.OPEN:
+        raise InvalidValue(_("Choose an open stage."), field="stage")
+    refuse_unused(stage)
+    refuse_over_limit(stage, card.owner_id, besides=card.pk)
+    was = _where(card)
+    settled = _put(card, stage, by=by)
+    tell(story_of(card), "opportunity.reopened", _("reopened in %s") % stage.name, by=by)
+    _offer("reopen_opportunity", card, was, settled, by=by, label=_("Reopened %s") % card.name)
+    events.publish(events.OpportunityMoved(card.pk, was["stage"], stage.pk))
+    return card
+
+
+@undoable("move_opportunity")
+@undoable("win_opportunity")
+@undoable("lose_opportunity")
+@undoable("reopen_opportunity")
+def _undo_move(row: Undo, by: Actor) -> None:
+    """Back to where it lay, at the rank it had. Without the stage's lock, which comes before the card's:
+    should another card have taken that rank by now, the two are ordered by their keys.
+    """
+    card = opportunity_for_change(row.before["opportunity"], by=by)
+    was, left = row.before["was"], card.stage_id
+    _put(
+        card,
+        Stage.objects.get(pk=was["stage"]),
+        by=by,
+        rank=was["rank"],
+        closed_at=datetime.fromisoformat(was["closed_at"]) if was["closed_at"] else None,
+        lost_reason=was["lost_reason"],
+        settle=False,
+    )
+    restore_outcome(row.before)
+    tell(story_of(card), "opportunity.moved", _("took the last move back"), by=by)
+    events.publish(events.OpportunityMoved(card.pk, left, card.stage_id))
+
+
+def _hold_to_close(
+    opportunity_id: int, stage: Stage | None, state: OpportunityState, *, by: Actor, version: int | None
+) -> tuple[Opportunity, Stage]:
+    """The card and the stage that closes it, both locked; the card's lead and contact as well, for they
+    change with it.
+    """
+    seen = Opportunity.objects.visible_to(by).select_related("stage__pipeline").get(pk=opportunity_id)
+    hold_parents(opportunity_id, strength="NO KEY UPDATE")
+    stage = hold_stage((stage or first_stage(seen.stage.pipeline, StageKind(state))).pk)
+    card = opportunity_for_change(opportunity_id, by=by)
+    check_version(card, version)
+    if not card.is_open:
+        card.move_to_state(state)  # refuses
+    if stage.kind != state or stage.pipeline_id != card.stage.pipeline_id:
+        raise InvalidValue(_("Choose a stage of this pipeline that closes it so."), field="stage")
+    refuse_unused(stage)
+    return card, stage
+
+
+def _refuse_empty_fields(card: Opportunity, to: Stage) -> None:
+    """Raises InvalidValue naming the first empty field that a stage on the way asks for."""
+    here = card.stage
+    if here.pipeline_id != to.pipeline_id or to.position <= here.position:
+        return
+    on_the_way = Stage.objects.filter(
+        pipeline=here.pipeline_id,
+        kind=StageKind.OPEN,
+        is_active=True,
+        position__gte=here.position,
+        position__lt=to.position,
+    )
+    for stage in on_the_way.order_by("position"):
+        for rule in stage.exit_rules:
+            key = rule.removeprefix("custom.")
+            value = card.custom.get(key) if key != rule else getattr(card, rule)
+            if value in (None, ""):
+                words = _("Before it leaves “%(stage)s”, fill in: %(field)s.")
+                raise InvalidValue(words % {"stage": stage.name, "field": _label(rule)}, field=rule)
+
+
+def _label(rule: str) -> str:
+    if rule.startswith("custom."):
+        return rule.removeprefix("custom.").replace("_", " ")
+    return str(getattr(Opportunity._meta.get_field(rule), "verbose_name", rule))
+
+
+def _reorder(card: Opportunity, rank: int) -> Opportunity:
+    """Only the order within the stage: no line in the story, and who edits the card is not disturbed."""
+    card.rank = rank
+    card.save(update_fields=["rank"])
+    events.publish(events.OpportunityMoved(card.pk, card.stage_id, card.stage_id))
+    return card
+
+
+def _where(card: Opportunity) -> dict[str, Any]:
+    return {
+        "stage": card.stage_id,
+        "rank": card.rank,
+        "closed_at": card.closed_at and card.closed_at.isoformat(),
+        "lost_reason": card.lost_reason,
+    }
+
+
+def _put(
+    card: Opportunity,
+    stage: Stage,
+    *,
+    by: Actor,
+    rank: int | None = None,
+    closed_at: datetime | None = None,
+    lost_reason: str = "",
+    settle: bool = True,
+) -> Settled:
+    """Lay the card into the stage (on top unless `rank` is given), with the line of its history. Closing and
+    reopening settle the outcome.
+    """
+    now = clock.now()
+    StageChange.objects.create(
+        opportunity=card,
+        from_stage_id=card.stage_id,
+        to_stage=stage,
+        at=now,
+        actor_kind=by.kind,
+        by=by.user,
+        seconds_in_from=max(0, int((now - card.stage_entered_at).total_seconds())),
+    )
+    was_closed = card.closed_at is not None
+    card.stage, card.state, card.stage_entered_at = stage, OpportunityState(stage.kind), now
+    card.rank = top_rank(stage.pk) if rank is None else rank
+    card.closed_at, card.lost_reason = closed_at, lost_reason
+    card.save_changed(*STAGE_FIELDS)
+    return settle_outcome(card) if settle and (was_closed or not card.is_open) else Settled()
+
+
+def _offer(
+    action: str, card: Opportunity, was: dict[str, Any], settled: Settled, *, by: Actor, label: str
+) -> None:
+    before = {"lead": card.lead_id, "opportunity": card.pk, "was": was, **settled.before}
+    offer_undo(action, by=by, label=label, before=before, rows=[*settled.rows, card])
