@@ -4,6 +4,7 @@ belongs to.
 
 from ai_agents import tasks
 from ai_agents.actions import queue
+from ai_agents.actions.calls import wipe_calls
 from ai_agents.actions.follow_on import draft_for_promising
 from ai_agents.actions.requests import ANALYSIS, DRAFT, request_analysis, request_draft
 from ai_agents.llm.providers import current_provider
@@ -23,7 +24,8 @@ def wake_a_pump(event: events.AgentTaskQueued | events.AgentPoolChanged) -> None
 @events.on(events.LeadFactsChanged)
 def analyse_changed_facts(event: events.LeadFactsChanged) -> None:
     """What an agent would read has changed: score again, once per set of facts."""
-    if current_provider().is_on and Lead.objects.open().filter(pk=event.lead_id).exists():
+    readable = Lead.objects.open().filter(pk=event.lead_id, is_ai_off=False)
+    if current_provider().is_on and readable.exists():
         request_analysis(event.lead_id, by=Actor.system(), priority=event.priority)
 
 
@@ -62,9 +64,20 @@ def analyse_imported(event: events.ImportFinished) -> None:
         enqueue("ai_agents.tasks.analyse_import", event.import_id, event.analyse)
 
 
+@events.on(events.LeadAISwitched)
+def obey_the_switch(event: events.LeadAISwitched) -> None:
+    """What is queued is not asked any more. A call in flight has left; its answer is still stored."""
+    if event.is_off:
+        _cancel_queued(event.lead_id, "ai_off")
+
+
 @events.on(events.PersonErased)
-def forget_queued_work(event: events.PersonErased) -> None:
-    waiting = AgentTask.objects.filter(
-        lead_id=event.lead_id, state=TaskState.QUEUED, kind__in=[ANALYSIS, DRAFT]
-    )
-    queue.cancel(waiting, error="erased")
+def forget_the_person(event: events.PersonErased) -> None:
+    """Cancel what is queued, and wipe what models were shown and said; numbers stay."""
+    _cancel_queued(event.lead_id, "erased")
+    wipe_calls(event.lead_id)
+
+
+def _cancel_queued(lead_id: int, error: str) -> None:
+    waiting = AgentTask.objects.filter(lead_id=lead_id, state=TaskState.QUEUED, kind__in=[ANALYSIS, DRAFT])
+    queue.cancel(waiting, error=error)

@@ -192,6 +192,14 @@ class AgentPoolChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LeadAISwitched:
+    """Whether agents may read this lead was changed."""
+
+    lead_id: int
+    is_off: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PersonErased:
     lead_id: int
 

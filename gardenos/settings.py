@@ -59,6 +59,8 @@ ALLOWED_HOSTS = env.items(
 if "*" in ALLOWED_HOSTS:
     env.refuse("ALLOWED_HOSTS", "must name the hosts; * is refused")
 TOKEN_PEPPER = env.text("TOKEN_PEPPER", secret=True) or SECRET_KEY
+# Keys the seals of the audit log, and the hashes by which erased and banned addresses are known again.
+AUDIT_KEY = env.text("AUDIT_KEY", secret=True) or SECRET_KEY
 METRICS_TOKEN = env.text("METRICS_TOKEN", secret=True)
 TRUSTED_PROXIES = env.items("TRUSTED_PROXIES")
 for _proxy in TRUSTED_PROXIES:

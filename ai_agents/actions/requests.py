@@ -93,6 +93,8 @@ def _request(
 ) -> AgentTask | None:
     lead = Lead.objects.visible_to(by).get(pk=lead_id)
     require(by, Verb.EDIT, lead)
+    if lead.is_ai_off and by.user:
+        raise AIUnavailable(_("No agent may read this lead: AI is switched off for it."))
     task = _draft_task(kind, lead.pk, params, by, priority)
     created = _insert([task], skip_done=by.user is None)
     if created:

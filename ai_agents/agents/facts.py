@@ -108,12 +108,14 @@ class LeadFacts:
 
 
 def facts_of(wanted: Sequence[tuple[int | None, str, str]], *, today: datetime) -> list[LeadFacts | None]:
-    """The facts for each (lead id, purpose, instruction), in order; None where the lead is gone.
+    """The facts for each (lead id, purpose, instruction), in order; None where the lead is gone, or where
+    no agent may read it.
 
     Seven queries, however many are wanted.
     """
     ids = {lead_id for lead_id, _, _ in wanted if lead_id}
-    leads = {lead.pk: lead for lead in Lead.objects.live().filter(pk__in=ids).select_related("source")}
+    readable = Lead.objects.live().filter(pk__in=ids, is_ai_off=False).select_related("source")
+    leads = {lead.pk: lead for lead in readable}
     labels = list(CustomField.objects.filter(target="lead").order_by("key").values_list("key", flat=True))
     texts = _texts_of(leads)
     newest: dict[int | None, int] = dict(

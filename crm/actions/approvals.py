@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from crm import clock
 from crm.actions.base import UNDO_WINDOW, offer_undo, tell, undoable
+from crm.actions.consents import is_suppressed
 from crm.actions.follow_up_rows import (
     APPROVAL_FIELDS,
     address_of,
@@ -35,6 +36,7 @@ from crm.models import (
     MessageState,
     PointKind,
     PointState,
+    ReachChannel,
     Undo,
 )
 
@@ -147,6 +149,12 @@ def _refuse_recipient(follow_up: FollowUp) -> None:
     address = address_of(lead)
     if not address:
         raise ApprovalRefused(_("No mail can be sent to this lead's address. Correct it first."))
+    if lead.contact is not None and lead.contact.do_not_contact:
+        raise ApprovalRefused(_("This person asked not to be contacted."), field="to_address")
+    if is_suppressed(ReachChannel.EMAIL, point.norm):
+        raise ApprovalRefused(
+            _("This address is on the list of those that must not be written to."), field="to_address"
+        )
     if follow_up.to_address != address:
         raise ApprovalRefused(
             _("The lead's address changed since this was written. Save the draft again, then approve it."),
