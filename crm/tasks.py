@@ -30,7 +30,7 @@ from crm.actions.imports import advance_import, stalled_imports
 from crm.actions.leads import wake_due_leads
 from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings, finish_sending
 from crm.mail.transport import deliver
-from crm.models import Message, MessageState
+from crm.models import Actor, Message, MessageState, acting_as
 
 log = logging.getLogger(__name__)
 Task = TypeVar("Task", bound=Callable[..., Any])
@@ -57,7 +57,8 @@ def task(*, cluster: str = DEFAULT, every_minutes: int | None = None) -> Callabl
 
     def register(function: Task) -> Task:
         path = f"{function.__module__}.{function.__qualname__}"
-        _allowed[path] = _Allowed(function, cluster, every_minutes)
+        as_task = acting_as(Actor.system(f"task {function.__name__}"))(function)
+        _allowed[path] = _Allowed(as_task, cluster, every_minutes)
         return function
 
     return register

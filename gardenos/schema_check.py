@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
+import pgtrigger
 from django.apps import apps
 from django.db import connection, models
+
+from crm.models import HISTORY
 
 COLUMNS = """
     SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
@@ -23,6 +26,8 @@ TRIGGERS = """
 # Made by the migrations' SQL, so that no model tells of them: what holds back a text nobody approved.
 CONSTRAINTS_BY_SQL = ("crm_followup_hash_is_true", "crm_opportunity_state_follows_stage")
 TRIGGERS_BY_SQL = (
+    *(f"{model._meta.db_table}_append_only" for model in HISTORY.values()),
+    *(trigger.get_pgid(model) for model, trigger in pgtrigger.registered()),
     "ai_agents_agentcall_append_only",
     "crm_auditlog_insert_only",
     "crm_auditseal_insert_only",

@@ -4,6 +4,8 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+import pghistory
+
 from gardenos.databases import data_dir, database_settings, embedded_secret
 from gardenos.env import Env, why_no_network, why_no_time_zone
 from gardenos.mail_settings import mail_settings, why_no_sender
@@ -69,6 +71,8 @@ DEBUG = False
 
 # --- apps --------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
+    "pgtrigger",  # before the apps whose models it watches
+    "pghistory",
     "gardenos",
     "crm",
     "ai_agents",
@@ -104,6 +108,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "crm.web.acting.ActingMiddleware",
     "crm.web.base.PersonalMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -111,6 +116,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
+PGHISTORY_FOREIGN_KEY_FIELD = pghistory.ForeignKey(db_index=False)  # read by record only (ADR 0015)
 ROOT_URLCONF = "gardenos.urls"
 WSGI_APPLICATION = "gardenos.wsgi.application"
 ASGI_APPLICATION = "gardenos.asgi.application"
@@ -328,7 +334,7 @@ LOGGING = {
 }
 WEB_WORKERS = env.integer("WEB_WORKERS", 1, least=1, most=64)
 WEB_THREADS = 8
-UNFOLD = {"SITE_TITLE": "GardenOS", "SITE_HEADER": "GardenOS", "SITE_URL": "/", "SHOW_HISTORY": False}
+UNFOLD = {"SITE_TITLE": "GardenOS", "SITE_HEADER": "GardenOS", "SITE_URL": "/", "SHOW_HISTORY": True}
 PROMETHEUS_EXPORT_MIGRATIONS = False
 SILENCED_SYSTEM_CHECKS = [
     "auth.W004",  # the e-mail is unique in lower case: crm_user_email_unique

@@ -6,12 +6,13 @@ from ai_agents.actions.finished import Finished
 from ai_agents.agents.lead_analysis import Assessment, Factor
 from crm.actions.score_rules import NewFactor
 from crm.actions.scores import NewScore, record_scores
-from crm.models import Actor, ScoreKind
+from crm.models import Actor, ScoreKind, acting_as
 from crm.plaintext import Span
 
 BY = Actor.agent("LeadAnalysisAgent")
 
 
+@acting_as(BY)
 def record_assessments(finished: Sequence[Finished], *, quietly: bool = False) -> None:
     """Make each assessment the current model score of its lead. Leads that are gone are left out.
 

@@ -10,11 +10,12 @@ from ai_agents.agents.facts import LeadFacts
 from ai_agents.agents.follow_up import Draft
 from ai_agents.models import AgentCall
 from crm.actions.follow_ups import store_draft
-from crm.models import Actor, Lead, Purpose
+from crm.models import Actor, Lead, Purpose, acting_as
 
 BY = Actor.agent("FollowUpAgent")
 
 
+@acting_as(BY)
 def record_drafts(finished: Sequence[Finished]) -> None:
     """Keep each draft as a generated follow-up; one that needs writing has no text, and says why.
 

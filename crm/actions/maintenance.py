@@ -7,7 +7,7 @@ from typing import Any, Literal
 from django.db import connection, models
 
 from crm.actions.audit import audit
-from crm.models import Actor
+from crm.models import HISTORY, Actor
 
 Reason = Literal["merge", "erase", "undo", "retention"]
 
@@ -30,6 +30,20 @@ def maintenance(
     finally:
         if not connection.needs_rollback:
             _declare("")
+
+
+def forget_deleted() -> None:
+    """Take away the history of the records that the running transaction has deleted, under `erase` or `undo`.
+
+    A deleted person's values, and those of samples, would otherwise stay in it.
+    """
+    with connection.cursor() as cursor:
+        for model in HISTORY.values():
+            table = connection.ops.quote_name(model._meta.db_table)
+            cursor.execute(
+                f"DELETE FROM {table} WHERE pgh_obj_id IN (SELECT pgh_obj_id FROM {table} "  # noqa: S608
+                "WHERE pgh_label = 'delete' AND pgh_created_at = now())"
+            )
 
 
 def _declare(reason: str) -> None:

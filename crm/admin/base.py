@@ -9,15 +9,18 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import BadRequest
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.paginator import Paginator
 from django.db import DataError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
+from crm.admin.history import SHOWN, changes_of
 from crm.errors import CRMError
 from crm.models import Actor, Lead, User
 from crm.permissions import Reach, Verb, may, reach
@@ -127,6 +130,32 @@ class RecordAdmin(ModelAdmin):
     ) -> tuple[QuerySet, bool]:
         """Also what autocomplete asks, whose form lets NUL through."""
         return super().get_search_results(request, queryset, search_term.replace("\0", ""))
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What the triggers kept, instead of Django's log of what the admin alone did."""
+        record = self.get_object(request, unquote(object_id))
+        if record is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_view_permission(request, record):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("History of %s") % record,
+            "changes": changes_of(record),
+            "shown": SHOWN,
+            "object": record,
+            "opts": self.opts,
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/record_history.html", context)
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
+        """Kept by the triggers and the timeline."""
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:
+        """Kept by the triggers and the timeline."""
 
     # --- saving ---------------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ from crm.models import (
     Job,
     JobState,
     Verdict,
+    acting_as,
 )
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,8 @@ class ImportRun:
             return False
         with transaction.atomic():
             job = _locked(self.import_id)
-            return job.job.cursor["phase"] != phase or step(job)
+            with acting_as(lambda: actor_of(job)):
+                return job.job.cursor["phase"] != phase or step(job)
 
     # --- stage ---------------------------------------------------------------------------------------------
     def _clear(self, job: ImportJob) -> bool:

@@ -1,11 +1,13 @@
 """The tables of the CRM. One file per noun."""
 
 from crm.models.accounts import Account, Contact, Lifecycle, SizeBand
+from crm.models.acting import acting, acting_as
 from crm.models.actors import Actor, ActorKind
 from crm.models.audit import AuditLog, AuditSeal
 from crm.models.automation import DeliveryState, Rule, RuleRun, WebhookDelivery, WebhookEndpoint
 from crm.models.duplicates import CandidateState, DuplicateCandidate, MergeLog, MergeTarget
 from crm.models.figures import DashboardCount
+from crm.models.history import HISTORY, TRACKED, history_of
 from crm.models.imports import ImportJob, ImportPolicy, ImportRow, ImportStage, ImportState, Verdict
 from crm.models.invitations import Invitation
 from crm.models.leads import (
@@ -113,9 +115,11 @@ from crm.models.work import (
 )
 
 __all__ = [
+    "HISTORY",
     "OPEN_STATUSES",
     "OPPORTUNITY_TRANSITIONS",
     "STRONG_KEYS",
+    "TRACKED",
     "TRANSITIONS",
     "UNSENT_STATES",
     "Account",
@@ -242,6 +246,9 @@ __all__ = [
     "Verdict",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "acting",
+    "acting_as",
     "band_of",
     "follow_up_hash",
+    "history_of",
 ]

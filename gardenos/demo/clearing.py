@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import ProtectedError
 
 from ai_agents.models import AgentCall, AgentTask
-from crm.models import Inquiry, Lead, LeadSource, OutboxEvent, TeamMember, User
+from crm.actions.maintenance import forget_deleted, maintenance
+from crm.models import Actor, Inquiry, Lead, LeadSource, OutboxEvent, TeamMember, User
 from gardenos.demo import COLLEAGUES, KEY, SOURCES
 
 SLICE = 100  # leads a transaction
+BY = Actor.system("seed_demo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +38,29 @@ def _next_leads() -> list[int]:
 
 
 def _delete(lead_ids: list[int]) -> None:
-    """These leads' rows. The story and the calls are append-only, so the transaction says that it erases."""
-    _set_maintenance("erase")
+    """These leads' rows, and their history. The story and the calls are append-only: this is an erasure."""
     names = [str(name) for name in Lead.objects.filter(pk__in=lead_ids).values_list("public_id", flat=True)]
     tasks = list(AgentTask.objects.filter(lead__in=lead_ids).values_list("pk", flat=True))
-    Inquiry.objects.filter(lead__in=lead_ids).delete()
-    Lead.objects.filter(pk__in=lead_ids).delete()
-    AgentCall.objects.filter(task__in=tasks).delete()
-    AgentTask.objects.filter(pk__in=tasks).delete()
-    OutboxEvent.objects.filter(ids__lead__in=names).delete()
-    _set_maintenance("")
-
-
-def _set_maintenance(what: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('gardenos.maintenance', %s, true)", [what])
+    with maintenance("erase", "sample leads removed", by=BY, leads=len(names)):
+        Inquiry.objects.filter(lead__in=lead_ids).delete()
+        Lead.objects.filter(pk__in=lead_ids).delete()
+        AgentCall.objects.filter(task__in=tasks).delete()
+        AgentTask.objects.filter(pk__in=tasks).delete()
+        OutboxEvent.objects.filter(ids__lead__in=names).delete()
+        forget_deleted()
 
 
 def _delete_frame() -> list[str]:
     """Sources and colleagues, unless somebody uses them; returns the names of those that stay."""
     people = User.objects.filter(email__in=[email for email, _name in COLLEAGUES], is_active=False)
-    TeamMember.objects.filter(user__in=people).delete()
     kept = []
-    for row in (*LeadSource.objects.filter(code__in=SOURCES), *people):
-        try:
-            with transaction.atomic():
-                row.delete()
-        except ProtectedError:
-            kept.append(str(row))
+    with transaction.atomic(), maintenance("erase", "samples removed", by=BY):
+        TeamMember.objects.filter(user__in=people).delete()
+        for row in (*LeadSource.objects.filter(code__in=SOURCES), *people):
+            try:
+                with transaction.atomic():
+                    row.delete()
+            except ProtectedError:
+                kept.append(str(row))
+        forget_deleted()
     return kept

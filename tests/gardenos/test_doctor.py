@@ -41,11 +41,11 @@ def test_a_migrated_database_has_no_differences():
 @pytest.mark.parametrize(
     ("statement", "difference"),
     [
-        ("ALTER TABLE crm_user DROP COLUMN signature", "column crm_user.signature is missing"),
+        ("ALTER TABLE crm_job DROP COLUMN error", "column crm_job.error is missing"),
         ("ALTER TABLE crm_team ADD COLUMN extra text", "column crm_team.extra is unknown to the code"),
         (
-            "ALTER TABLE crm_user ALTER theme TYPE varchar(50)",
-            "column crm_user.theme is character varying(50), not character varying(8)",
+            "ALTER TABLE crm_job ALTER kind TYPE varchar(50)",
+            "column crm_job.kind is character varying(50), not character varying(40)",
         ),
         ("ALTER TABLE crm_team ALTER name DROP NOT NULL", "column crm_team.name may be NULL"),
         (
