@@ -24,6 +24,7 @@ from django_q.brokers.orm import ORM
 from django_q.signals import post_spawn
 
 from crm import clock, events
+from crm.actions.duplicates import sweep_duplicates
 from crm.actions.follow_ups import expire_follow_ups
 from crm.actions.housekeeping import delete_expired
 from crm.actions.imports import advance_import, stalled_imports
@@ -186,6 +187,17 @@ def resume_imports() -> None:
     """Take up imports whose worker died."""
     for import_id in stalled_imports(clock.now()):
         enqueue("crm.tasks.work_on_import", import_id)
+
+
+@task(every_minutes=1_440)
+def find_duplicates() -> None:
+    """Look for records that may be the same among those that changed since the last sweep; the rest of a long
+    sweep is queued behind what else waits."""
+    stop_at = time.monotonic() + IMPORT_SLICE_S
+    while sweep_duplicates()[0]:
+        if time.monotonic() >= stop_at or cluster_is_stopping():
+            enqueue("crm.tasks.find_duplicates")
+            return
 
 
 @task(every_minutes=1)

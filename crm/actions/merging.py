@@ -155,7 +155,7 @@ def locked_pair(kind: Mergeable, winner_id: int, loser_id: int, *, by: Actor) ->
         record: Any = found.get(record_id)
         if record is None or not may(by, Verb.SEE, record):
             raise kind.model.DoesNotExist  # type: ignore[attr-defined]
-        require(by, Verb.EDIT, record)
+        require(by, Verb.MERGE, record)
         if record.merged_into_id:
             raise TransitionRefused(
                 _("“%(loser)s” is merged into “%(winner)s” already.")

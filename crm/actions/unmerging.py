@@ -116,7 +116,9 @@ def _pair(kind: Mergeable, log: MergeLog, *, by: Actor, lock: bool) -> tuple[Any
     for record_id in (winner_id, loser_id):
         if record_id not in found or not may(by, Verb.SEE, found[record_id]):
             raise MergeLog.DoesNotExist
-        require(by, Verb.EDIT, found[record_id])
+        require(by, Verb.MERGE, found[record_id])
+    if log.by_id and (by.user is None or log.by_id != by.user.pk):
+        require(by, Verb.UNDO_OTHERS)
     return found[winner_id], found[loser_id]
 
 
