@@ -164,6 +164,13 @@ class ImportFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class LeadsRemoved:
+    """Leads that are about to be deleted with all that hangs on them: an import is undone."""
+
+    lead_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JobProgressed:
     job_id: int
     state: str

@@ -17,14 +17,15 @@ from django.utils.translation import gettext as _
 from crm import clock, events
 from crm.actions.base import check_version
 from crm.actions.intake import default_source
-from crm.errors import ImportRefused, TransitionRefused
+from crm.errors import ImportRefused, TransitionRefused, UndoRefused
 from crm.imports import storing
 from crm.imports.columns import CUSTOM, Column, profile, warnings_for
 from crm.imports.reading import Table, clean_name
 from crm.imports.rows import check_mapping
-from crm.imports.running import CLEAN, CLEAR, OVER, WRITE, ImportRun
+from crm.imports.running import CLEAN, CLEAR, OVER, UNDO, WRITE, ImportRun
 from crm.imports.sniffing import sniff
 from crm.imports.staging import clear_some
+from crm.imports.undoing import UndoCount, forecast
 from crm.models import (
     Actor,
     Channel,
@@ -42,6 +43,7 @@ from crm.permissions import Verb, require
 NO_ANALYSIS_FROM = 500  # rows; above it, analysing is asked for, never assumed
 STALLED = timedelta(minutes=2)  # without a step: the sweep queues the import again, which harms nothing
 SILENT = timedelta(seconds=15)  # without a step, which takes a second at most: a person may take it up again
+UNDO_FOR = timedelta(days=7)
 NONE, ALL = "none", "all"
 _BEFORE_RUN = (ImportState.UPLOADED, ImportState.MAPPED, ImportState.CHECKED)
 
@@ -270,6 +272,54 @@ def cancel_import(import_id: int, *, by: Actor) -> ImportJob | None:
         job.save_changed("error", "rows_skipped", "rows_done", "analyse")
     _start(job, phase=CLEAN, in_process=False)
     return job
+
+
+def preview_undo_import(import_id: int, *, by: Actor) -> UndoCount:
+    """How many leads undo would remove, how many rows put back, and which it would keep, and why.
+
+    Raises ImportJob.DoesNotExist, PermissionRefused, UndoRefused as `undo_import` does. Writes nothing.
+    """
+    require(by, Verb.IMPORT)
+    job = ImportJob.objects.visible_to(by).select_related("job").get(pk=import_id)
+    _check_undo(job, by)
+    return forecast(job)
+
+
+@transaction.atomic
+def undo_import(import_id: int, *, by: Actor, in_process: bool = False) -> ImportJob:
+    """Take an import back, within seven days of its end: leads that it made and nobody touched go, leads that
+    it changed get their values back, what people did since is kept and named. Done in slices by the queue;
+    with `in_process` the caller runs the steps itself. A stopped one is taken up again.
+
+    Raises ImportJob.DoesNotExist, PermissionRefused, UndoRefused when the import is not done, undone
+    already, being undone, or too old. Publishes ImportProgressed.
+    """
+    require(by, Verb.IMPORT)
+    job = ImportJob.objects.visible_to(by).select_for_update(of=("self",)).get(pk=import_id)
+    _check_undo(job, by)
+    row = job.job.cursor.get("row", 0) if job.job.cursor["phase"] == UNDO else 0
+    if not row:
+        job.options["undo"] = {"removed": 0, "restored": 0, "kept": 0}
+        job.options["undone_by"] = by.user and by.user.pk
+        job.save_changed("options")
+    _start(job, phase=UNDO, row=row, in_process=in_process)
+    return job
+
+
+def _check_undo(job: ImportJob, by: Actor) -> None:
+    """Raises PermissionRefused for somebody else's import, UndoRefused with the reason."""
+    if by.user and job.created_by_id != by.user.pk:
+        require(by, Verb.UNDO_OTHERS)
+    if job.state == ImportState.UNDONE:
+        raise UndoRefused(_("This import was undone already."))
+    if job.state != ImportState.DONE:
+        raise UndoRefused(_("Only an import that is done can be undone."))
+    if job.job.cursor["phase"] == UNDO:
+        if not _is_stalled(job.job, clock.now()):
+            raise UndoRefused(_("This import is being undone."))
+        return  # begun in time
+    if job.finished_at and job.finished_at + UNDO_FOR < clock.now():
+        raise UndoRefused(_("The time to undo this import is over: it was seven days."))
 
 
 def _forget_source(source: LeadSource) -> None:

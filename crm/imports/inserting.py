@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import chain
 from typing import Any
 from uuid import uuid4
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, models
 
 
@@ -92,5 +91,14 @@ def update_rows(model: type[models.Model], rows: Sequence[models.Model], fields:
         cursor.execute(
             f"UPDATE {table} AS old SET {', '.join(f'{name} = new.{name}' for name in quoted)}"  # noqa: S608
             f" FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb) AS new WHERE old.id = new.id",
-            [json.dumps(values, cls=DjangoJSONEncoder)],
+            [as_json(values)],
         )
+
+
+def as_json(value: Any) -> str:
+    """JSON that loses nothing on its way into a column: times to the microsecond, amounts to the cent."""
+    return json.dumps(value, default=_as_text)
+
+
+def _as_text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)

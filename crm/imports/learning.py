@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.translation import gettext as _
 
 from crm.actions.intake import LeadFields, fill_gaps
 from crm.imports.chunk import Chunk
-from crm.imports.inserting import update_rows
+from crm.imports.inserting import as_json, update_rows
 from crm.models import (
     ContactPoint,
     ImportPolicy,
@@ -54,10 +53,19 @@ _WRITTEN = (
 
 @dataclass(slots=True)
 class Learned:
-    """Leads that rows have changed, and what those rows replaced, by row number: undo needs it."""
+    """Leads that rows have changed, and what those rows replaced, by row number: undo needs it.
+
+    Of each row: `values` it replaced and what came `after`, `points` it added, the lead's `version` then, the
+    time it was written `at`. With a lead's first row also the match `keys` and `scores` that came of it.
+    """
 
     lead_ids: list[int] = field(default_factory=list)
     before: dict[int, dict[str, Any]] = field(default_factory=dict)
+    first_rows: dict[int, int] = field(default_factory=dict)  # lead id -> row number
+
+    def note(self, lead_id: int, name: str, value: Any) -> None:
+        """Keep something with the first row of a lead."""
+        self.before[self.first_rows[lead_id]][name] = value
 
 
 def learn_from_rows(chunk: Chunk) -> Learned:
@@ -78,7 +86,14 @@ def learn_from_rows(chunk: Chunk) -> Learned:
         before = _apply(lead, row, chunk)
         added = points.add(lead, row)
         if before.keys() - {"search_text"} or added or chunk.job.policy == ImportPolicy.CREATE:
-            learned.before[row.row_no] = {"values": before, "points": added}
+            after = {name: getattr(lead, name) for name in before}
+            learned.before[row.row_no] = {
+                "values": before,
+                "after": after,
+                "points": added,
+                "at": chunk.at,
+            }
+            learned.first_rows.setdefault(lead.pk, row.row_no)
             changed[lead.pk] = lead
         else:
             useless.append(row.row_no)
@@ -91,7 +106,7 @@ def learn_from_rows(chunk: Chunk) -> Learned:
     for row in rows:
         if row.row_no in learned.before:
             learned.before[row.row_no]["version"] = leads[row.lead_id].version
-    learned.before = json.loads(json.dumps(learned.before, cls=DjangoJSONEncoder))
+    learned.before = {row_no: json.loads(as_json(row)) for row_no, row in learned.before.items()}
     learned.lead_ids = list(changed)
     return learned
 

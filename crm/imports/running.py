@@ -1,4 +1,4 @@
-"""The long part of an import, in short steps: stage, judge, write, clean up.
+"""The long part of an import, in short steps: stage, judge, write, clean up; or undo.
 
 Each step is one transaction of well under a second that holds the import's row, does its work and moves the
 cursor; so a step either happened or did not, two workers take turns, and whoever comes after a crash goes on
@@ -27,6 +27,7 @@ from crm.imports.rows import RowConverter, StagedRow
 from crm.imports.sniffing import Dialect
 from crm.imports.staging import clear_some, copy_rows, staged_count
 from crm.imports.storing import path_of, remove
+from crm.imports.undoing import finish, undo_rows
 from crm.imports.writing import write_chunk
 from crm.models import (
     Actor,
@@ -36,6 +37,7 @@ from crm.models import (
     ImportState,
     Job,
     JobState,
+    User,
     Verdict,
     acting_as,
 )
@@ -46,6 +48,7 @@ JUDGED_AT_ONCE = 5_000
 WRITTEN_AT_FIRST, WRITTEN_LEAST, WRITTEN_MOST = 500, 100, 5_000
 COMMIT_S = 0.6  # what a chunk should take: live updates wait for the longest transaction
 CLEAR, STAGE, JUDGE, WRITE, CLEAN, OVER = "clear", "stage", "judge", "write", "clean", "over"
+UNDO = "undo"
 
 
 def actor_of(job: ImportJob) -> Actor:
@@ -92,7 +95,7 @@ class ImportRun:
             return self._clean()
         if phase == STAGE:
             return self._stage()
-        step = {CLEAR: self._clear, JUDGE: self._judge, WRITE: self._write}.get(phase)
+        step = {CLEAR: self._clear, JUDGE: self._judge, WRITE: self._write, UNDO: self._undo}.get(phase)
         if step is None:
             return False
         with transaction.atomic():
@@ -220,6 +223,31 @@ class ImportRun:
             events.publish(events.ImportFinished(job.pk, job.analyse))
         return False
 
+    # --- undo ----------------------------------------------------------------------------------------------
+    def _undo(self, job: ImportJob) -> bool:
+        """A slice of rows, from the end. The cursor counts the rows that are undone."""
+        done = job.job.cursor["row"]
+        last = job.rows_total - done
+        first = max(1, last - self.chunk_rows + 1)
+        by, began = undoer_of(job), time.monotonic()
+        counted = undo_rows(job, first=first, last=last, by=by)
+        counts = job.options["undo"]
+        for name, number in counted.as_json().items():
+            counts[name] += number
+        if first > 1:
+            _move(job, UNDO, row=done + last - first + 1)
+            self._adapt(time.monotonic() - began)
+            return True
+        counts["stays"] = finish(job)
+        _move(job, OVER, row=job.rows_total, state=JobState.DONE)
+        return False
+
+
+def undoer_of(job: ImportJob) -> Actor:
+    """Who takes the import back: the person who asked for it, or the system for the command line."""
+    user = User.objects.filter(pk=job.options.get("undone_by")).first()
+    return Actor.of(user) if user else Actor.system("import")
+
 
 def _locked(import_id: int) -> ImportJob:
     """The import under lock, its Job and source beside it.
@@ -305,6 +333,7 @@ def _forecast(job: ImportJob) -> None:
 def _make_custom_fields(job: ImportJob) -> bool:
     """Define the custom fields that were staged. False when one has become another type meanwhile."""
     position = CustomField.objects.count()
+    made_fields: list[str] = job.options.setdefault("made_fields", [])  # undo takes them away when unused
     labels = {target.removeprefix(CUSTOM): column for column, target in job.mapping.items()}
     for key, staged_type in job.options["types"].items():
         words = job.options.get("choices", {}).get(key, [])
@@ -314,12 +343,17 @@ def _make_custom_fields(job: ImportJob) -> bool:
             key=key,
             defaults={"label": labels[key], "type": staged_type, "options": words, "position": position},
         )
+        if made:
+            made_fields.append(key)
         if field.type == FieldType.CHOICE and staged_type == FieldType.TEXT:
+            job.options.setdefault("made_text", []).append(key)
             field.type = FieldType.TEXT  # loses nothing: choices are texts
             field.save_changed("type")
         if field.type != staged_type:
             return False
         if not made and field.type == FieldType.CHOICE and not set(words) <= set(field.options):
-            field.options = [*field.options, *(word for word in words if word not in field.options)]
+            new = [word for word in words if word not in field.options]
+            job.options.setdefault("new_words", {})[key] = new
+            field.options = [*field.options, *new]
             field.save_changed("options")
     return True

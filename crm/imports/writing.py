@@ -5,6 +5,7 @@ of statements does not depend on the number of rows.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.db import connection
 from crm.actions.scores import score_by_rules_batch
 from crm.imports.chunk import Chunk, staged
 from crm.imports.inserting import insert_select, insert_sql
-from crm.imports.learning import learn_from_rows
+from crm.imports.learning import Learned, learn_from_rows
 from crm.imports.scoring import NewLead, score_new_leads
 from crm.models import (
     ContactPoint,
@@ -24,6 +25,7 @@ from crm.models import (
     InquiryState,
     Lead,
     MatchKey,
+    Score,
     TimelineEvent,
     Verdict,
 )
@@ -50,12 +52,13 @@ def write_chunk(chunk: Chunk) -> dict[str, int]:
     _insert_keys(parameters, Verdict.CREATE)
     learned = learn_from_rows(chunk)
     if learned.lead_ids:
-        _insert_keys(parameters, Verdict.UPDATE)
+        for lead_id, keys in _insert_new_keys(parameters).items():
+            learned.note(lead_id, "keys", keys)
         if chunk.job.policy == ImportPolicy.CREATE:
             _insert_inquiries(parameters, Verdict.UPDATE, InquiryState.ATTACHED)
         else:
             _tell_of_update(parameters)
-        score_by_rules_batch(learned.lead_ids)
+        _score_again(learned)
     _insert_import_rows({**parameters, "before": json.dumps(learned.before)})
     return _verdicts(parameters)
 
@@ -119,6 +122,42 @@ def _insert_keys(parameters: Mapping[str, Any], verdict: Verdict) -> None:
         f"{staged(verdict, each='key')} ON CONFLICT DO NOTHING",
         parameters,
     )
+
+
+def _insert_new_keys(parameters: Mapping[str, Any]) -> dict[int, list[list[str]]]:
+    """The match keys that rows add to leads we have. Returns lead id -> [[kind, value], ...]."""
+    values = {"lead": "s.lead_id", "kind": "key.kind", "value": "key.value"}
+    source = f"{staged(Verdict.UPDATE, each='key')} ON CONFLICT DO NOTHING RETURNING lead_id, kind, value"
+    sql, defaults = insert_sql(MatchKey, values, source)
+    made = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {**defaults, **parameters})
+        for lead_id, kind, value in cursor:
+            made[lead_id].append([kind, value])
+    return made
+
+
+def _score_again(learned: Learned) -> None:
+    """Score the leads that have changed, and keep with their rows which scores that retired."""
+    before = _current_scores(learned.lead_ids)
+    score_by_rules_batch(learned.lead_ids)
+    after = _current_scores(learned.lead_ids)
+    for lead_id, (score, source, ids) in before.items():
+        made = sorted(after[lead_id][2] - ids)
+        if made:
+            retired = sorted(ids - after[lead_id][2])
+            values = {"value": score, "source": source, "retired": retired, "made": made}
+            learned.note(lead_id, "scores", values)
+
+
+def _current_scores(lead_ids: list[int]) -> dict[int, tuple[int | None, str, set[int]]]:
+    """lead id -> (what it shows, from where, ids of its current scores). Two queries."""
+    ids: dict[int, set[int]] = defaultdict(set)
+    current = Score.objects.filter(lead__in=lead_ids, is_current=True)
+    for lead_id, score_id in current.values_list("lead", "pk"):
+        ids[lead_id].add(score_id)
+    shown = Lead.objects.filter(pk__in=lead_ids).values_list("pk", "score", "score_source")
+    return {lead_id: (score, source, ids[lead_id]) for lead_id, score, source in shown}
 
 
 def _insert_inquiries(parameters: Mapping[str, Any], verdict: Verdict, state: InquiryState) -> dict[int, int]:
