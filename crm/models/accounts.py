@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from crm.models.base import VersionedRecord, choices_known
-from crm.models.ownership import OwnedQuerySet
+from crm.models.ownership import WORDS, OwnedQuerySet
 from crm.models.users import Team, User
 
 
@@ -67,6 +67,7 @@ class Account(VersionedRecord):
             models.Index(F("team"), F("id").desc(), name="crm_account_team"),
             models.Index(fields=["domain"], name="crm_account_domain", condition=~Q(domain="")),
             GinIndex(OpClass(F("search_text"), name="gin_trgm_ops"), name="crm_account_search_trgm"),
+            GinIndex(WORDS, name="crm_account_search_words"),
             GinIndex(F("custom"), name="crm_account_custom_gin"),
         ]
 
@@ -120,6 +121,7 @@ class Contact(VersionedRecord):
             models.Index(F("owner"), F("id").desc(), name="crm_contact_owner"),
             models.Index(F("team"), F("id").desc(), name="crm_contact_team"),
             GinIndex(OpClass(F("search_text"), name="gin_trgm_ops"), name="crm_contact_search_trgm"),
+            GinIndex(WORDS, name="crm_contact_search_words"),
             GinIndex(F("custom"), name="crm_contact_custom_gin"),
         ]
 

@@ -13,7 +13,7 @@ from crm.errors import TransitionRefused
 from crm.models.accounts import Account, Contact
 from crm.models.actors import ActorKind
 from crm.models.base import Record, VersionedRecord, choices_known
-from crm.models.ownership import OwnedQuerySet, exactly_one
+from crm.models.ownership import WORDS, OwnedQuerySet, exactly_one
 from crm.models.users import Team, User
 
 
@@ -288,6 +288,7 @@ class Lead(VersionedRecord):
             models.Index(F("snoozed_until"), name="crm_lead_asleep", condition=Q(status="nurturing")),
             models.Index(F("deleted_at"), name="crm_lead_deleted", condition=Q(deleted_at__isnull=False)),
             GinIndex(OpClass(F("search_text"), name="gin_trgm_ops"), name="crm_lead_search_trgm"),
+            GinIndex(WORDS, name="crm_lead_search_words"),
             GinIndex(F("custom"), name="crm_lead_custom_gin"),
         ]
 

@@ -2,11 +2,19 @@
 
 from typing import Any, Self
 
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, Func, OuterRef, Q
 
 from crm.models.actors import Actor
 from crm.models.users import Role, TeamMember, User
+
+# The words of `search_text` as they are, no parser between: what search by the beginnings of words looks in.
+WORDS = Func(
+    F("search_text"),
+    template="array_to_tsvector(array_remove(string_to_array(%(expressions)s, ' '), ''))",
+    output_field=SearchVectorField(),
+)
 
 
 class OwnedQuerySet(models.QuerySet[Any]):

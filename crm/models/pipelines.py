@@ -13,7 +13,7 @@ from crm.models.accounts import Account, Contact
 from crm.models.actors import ActorKind
 from crm.models.base import Record, VersionedRecord, choices_known
 from crm.models.leads import Lead, LeadSource, NextActionKind
-from crm.models.ownership import OwnedQuerySet
+from crm.models.ownership import WORDS, OwnedQuerySet
 from crm.models.users import Team, User
 
 
@@ -209,6 +209,7 @@ class Opportunity(VersionedRecord):
             models.Index(F("created_at").desc(), F("id").desc(), name="crm_opportunity_created"),
             models.Index(F("closed_at").desc(), name="crm_opportunity_closed", condition=~Q(closed_at=None)),
             GinIndex(OpClass(F("search_text"), name="gin_trgm_ops"), name="crm_opportunity_search_trgm"),
+            GinIndex(WORDS, name="crm_opportunity_search_words"),
             GinIndex(F("custom"), name="crm_opportunity_custom_gin"),
         ]
 

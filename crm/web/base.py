@@ -149,10 +149,10 @@ class Frame:
         ]
 
 
-def address(name: str) -> str:
+def address(name: str, *args: Any) -> str:
     """The address of a page, or "" when the app that has it is not there: crm works without agents."""
     try:
-        return reverse(name)
+        return reverse(name, args=args)
     except NoReverseMatch:
         return ""
 

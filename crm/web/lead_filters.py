@@ -14,7 +14,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from crm.actions.identity import fold
+from crm.actions.search import matching
 from crm.models import OPEN_STATUSES, Lead, LeadSource, LeadStatus, User
 from crm.web.base import read_uuid
 
@@ -111,9 +111,7 @@ class LeadFilters:
             leads = leads.filter(SCORES[self.score])
         if self.created:
             leads = leads.filter(created_at__gte=now - timedelta(days=DAYS[self.created]))
-        for word in fold(self.q).split()[:5]:
-            leads = leads.filter(search_text__contains=word)
-        return leads
+        return matching(leads, self.q) if self.q else leads
 
     def chips(self) -> list[Chip]:
         """The active filters in words. Two small queries at most, for names of an owner or a source."""

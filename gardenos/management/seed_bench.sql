@@ -20,7 +20,7 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint) i, syllables;
 INSERT INTO crm_lead (public_id, created_at, updated_at, version, name, company, title, kind, mailing_address,
     physical_address, country, interest, est_value, currency, status, status_changed_at, disqualify_reason,
     outcome, outcome_at, outcome_from, next_action_at, next_action_kind, snoozed_until, attempts, max_attempts,
-    last_inbound_at, score, score_source, converted_at, custom, search_text, owner_id, source_id, team_id)
+    last_inbound_at, score, score_source, converted_at, custom, is_ai_off, search_text, owner_id, source_id, team_id)
 SELECT gen_random_uuid(), at, at, 1, name, company, 'Head of Estates', 'person', i || ' Mill Lane', '', 'GB',
     'Courtyard planting ' || i %% 50, (i %% 900) * 100, 'EUR', status, at,
     CASE status WHEN 'disqualified' THEN 'No budget' ELSE '' END,
@@ -30,7 +30,7 @@ SELECT gen_random_uuid(), at, at, 1, name, company, 'Head of Estates', 'person',
     CASE status WHEN 'working' THEN at + interval '3 days' END,
     CASE status WHEN 'working' THEN 'call' ELSE '' END,
     CASE status WHEN 'nurturing' THEN at + interval '90 days' END, 0, 6, at,
-    score, 'rules', CASE status WHEN 'converted' THEN at END, '{}',
+    score, 'rules', CASE status WHEN 'converted' THEN at END, '{}', false,
     lower(name) || ' ' || lower(company) || ' ' || email || ' ' || ltrim(phone, '+'),
     owner, %(source)s, %(team)s
 FROM bench_row ORDER BY i;
@@ -46,8 +46,8 @@ INSERT INTO crm_matchkey (lead_id, kind, value)
 SELECT lead, kind, value FROM bench_lead, LATERAL (VALUES ('email', email), ('phone', phone),
     ('domain', split_part(email, '@', 2)), ('name_company', lower(name) || '|' || lower(company))) k(kind, value);
 INSERT INTO crm_inquiry (public_id, created_at, updated_at, source_id, channel, payload, message, utm, spam_score,
-    state, lead_id, received_at)
-SELECT gen_random_uuid(), at, at, %(source)s, 'api', '{}', 'Please call me about a courtyard.', '{}', 0, 'created',
+    spam_reasons, state, lead_id, received_at)
+SELECT gen_random_uuid(), at, at, %(source)s, 'api', '{}', 'Please call me about a courtyard.', '{}', 0, '[]', 'created',
     lead, at FROM bench_lead;
 INSERT INTO crm_timelineevent (public_id, created_at, updated_at, lead_id, occurred_at, kind, actor_kind,
     actor_label, summary, data)
