@@ -73,3 +73,15 @@ class OutOfBounds(CRMError):
     """A number lies outside its limits; the message gives them."""
 
     code, status, title = "out_of_bounds", 400, _("Outside the limits")
+
+
+class RateLimited(CRMError):
+    """Too often; `details["retry_after_s"]` says for how long."""
+
+    code, status, title = "rate_limited", 429, _("Too often")
+
+
+class LinkExpired(CRMError):
+    """A mailed link is wrong, used or too old; all three are told alike."""
+
+    code, status, title = "link_expired", 410, _("This link no longer works")

@@ -44,6 +44,13 @@ class LeadAssigned:
 
 
 @dataclass(frozen=True, slots=True)
+class UserDeactivated:
+    """Somebody left: their work is to be handed back."""
+
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeadDisqualified:
     lead_id: int
     owner_id: int | None

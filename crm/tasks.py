@@ -29,6 +29,7 @@ from crm.actions.follow_ups import expire_follow_ups
 from crm.actions.housekeeping import delete_expired
 from crm.actions.imports import advance_import, stalled_imports
 from crm.actions.leads import wake_due_leads
+from crm.actions.leaving import hand_back_work, unfinished_leavers
 from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings, finish_sending
 from crm.mail.transport import deliver
 from crm.models import Actor, Message, MessageState, acting_as
@@ -204,6 +205,24 @@ def find_duplicates() -> None:
 def wake_leads() -> None:
     """Wake leads whose snooze is over."""
     wake_due_leads(clock.now())
+
+
+@task()
+def hand_back(user_id: int) -> None:
+    """Put the work of somebody who left into the pools."""
+    hand_back_work(user_id)
+
+
+@events.on(events.UserDeactivated)
+def _work_is_to_be_handed_back(event: events.UserDeactivated) -> None:
+    enqueue("crm.tasks.hand_back", event.user_id)
+
+
+@task(every_minutes=10)
+def hand_back_what_was_left() -> None:
+    """Take up hand-backs that were lost on their way."""
+    for user_id in unfinished_leavers().values_list("pk", flat=True):
+        hand_back_work(user_id)
 
 
 def unregister_stock_admin() -> None:

@@ -157,6 +157,7 @@ ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 # Ten wrong passwords close an account, not the office it shares an address with.
 ACCOUNT_RATE_LIMITS = {"login_failed": "100/15m/ip,10/15m/key"}
+PASSWORD_RESET_TIMEOUT = int(timedelta(hours=1).total_seconds())
 SESSION_COOKIE_AGE = int(timedelta(hours=24).total_seconds())
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

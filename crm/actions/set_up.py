@@ -1,19 +1,18 @@
 """What an admin sets up: people, teams, sources, own fields. Every rule here holds for all doors."""
 
-import secrets
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from crm import events
-from crm.actions.base import check_version, tell
+from crm.actions.audit import audit
+from crm.actions.base import check_version
+from crm.actions.leaving import end_access
 from crm.errors import InvalidValue, PermissionRefused
 from crm.models import (
     Actor,
     CustomField,
-    Lead,
     LeadSource,
     Role,
     Team,
@@ -24,7 +23,6 @@ from crm.models import (
 from crm.models.base import VersionedRecord
 from crm.permissions import Verb, require
 
-HANDED_BACK_AT_A_TIME = 100
 USER_FIELDS = {"email", "name", "role", "is_active", "time_zone", "locale", "capacity", "is_accepting"}
 TEAM_FIELDS = {"name", "parent"}
 SOURCE_FIELDS = {
@@ -42,27 +40,11 @@ Kept = TypeVar("Kept", bound=VersionedRecord)
 
 
 @transaction.atomic
-def create_user(*, by: Actor, **values: Any) -> tuple[User, str]:
-    """A new user and a password to begin with, which cannot be read again.
-
-    Raises PermissionRefused, InvalidValue naming the field.
-    """
-    require(by, Verb.SET_UP)
-    user = User(**_known(values, USER_FIELDS))
-    user.email = user.email.strip().lower()
-    password = secrets.token_urlsafe(15)
-    user.set_password(password)
-    check_record(user)
-    user.save()
-    return user, password
-
-
-@transaction.atomic
 def update_user(user_id: int, *, by: Actor, version: int | None = None, **changes: Any) -> User:
-    """Change a user. Deactivating ends their sessions and tokens at once and hands their leads to the pool.
+    """Change a user. Deactivating ends their access at once and hands their work to their teams' pools.
 
     Raises User.DoesNotExist, PermissionRefused (own role, own account, the last admin), VersionConflict,
-    InvalidValue. Publishes LeadAssigned for each lead handed back.
+    InvalidValue. Publishes UserDeactivated.
     """
     require(by, Verb.SET_UP)
     # every admin row, in order: two admins must not take each other's role away at the same moment
@@ -82,27 +64,22 @@ def update_user(user_id: int, *, by: Actor, version: int | None = None, **change
         raise PermissionRefused(_("This is the last admin. Make somebody else an admin first."), field="role")
     if "email" in changes:
         changes["email"] = changes["email"].strip().lower()
+    before = {"role": user.role, "is_active": user.is_active}
+    if user.is_active and not loses_rights["is_active"]:
+        end_access(user, by=by)
+        user.save(update_fields=["password", "is_accepting"])
+        changes.pop("is_accepting", None)
     change_record(user, changes)
-    if not user.is_active:
-        transaction.on_commit(lambda: hand_back_leads(user.pk), robust=True)
+    _audit_rights(user, before, by=by)
     return user
 
 
-def hand_back_leads(user_id: int) -> int:
-    """Put the open leads of somebody who left into their teams' pools, some at a time. Returns how many."""
-    handed = 0
-    while True:
-        with transaction.atomic():
-            leads = Lead.objects.open().filter(owner_id=user_id).order_by("pk")
-            some = list(leads.select_for_update(of=("self",))[:HANDED_BACK_AT_A_TIME])
-            for lead in some:
-                lead.owner = None
-                lead.save_changed("owner")
-                tell(lead, "lead.assigned", _("put back into the team's pool"), by=Actor.system())
-                events.publish(events.LeadAssigned(lead.pk, None, user_id))
-        handed += len(some)
-        if len(some) < HANDED_BACK_AT_A_TIME:
-            return handed
+def _audit_rights(user: User, before: dict[str, Any], *, by: Actor) -> None:
+    if user.role != before["role"]:
+        words = {"before": before["role"], "after": user.role}
+        audit("user.role_changed", "Changed a role", by=by, target=user, **words)
+    if user.is_active and not before["is_active"]:
+        audit("user.reactivated", "Reactivated; a new password comes by mail", by=by, target=user)
 
 
 def save_team(team_id: int | None, *, by: Actor, version: int | None = None, **changes: Any) -> Team:

@@ -17,9 +17,10 @@ from django.db import connection, models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from crm.errors import InvalidValue
-from crm.models import ApiToken, User
-from crm.permissions import SCOPES
+from crm.actions.audit import audit
+from crm.errors import InvalidValue, PermissionRefused
+from crm.models import Actor, ApiToken, User
+from crm.permissions import SCOPES, Reach, Verb, reach, require
 
 LAST_USED_STEP = timedelta(minutes=5)  # how stale "last used" may be; saves a write on every request
 _TOKEN = re.compile(r"gos_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
@@ -29,7 +30,12 @@ _KEY_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 @transaction.atomic
 def create_token(
-    user: User, *, name: str, scopes: Iterable[str], expires_at: datetime | None = None
+    user: User,
+    *,
+    name: str,
+    scopes: Iterable[str],
+    expires_at: datetime | None = None,
+    by: Actor | None = None,
 ) -> tuple[ApiToken, str]:
     """A new token of `user`, and its text, which cannot be had again. Raises InvalidValue for a scope."""
     scopes = sorted(set(scopes))
@@ -45,12 +51,23 @@ def create_token(
         scopes=scopes,
         expires_at=expires_at,
     )
+    audit("token.created", "Made an API token", by=by or Actor.of(user), target=token, scopes=scopes)
     return token, f"gos_{key}_{secret}"
 
 
-def revoke_token(token_id: int) -> None:
-    """The token opens nothing from the next request on. Revoking twice keeps the first time."""
-    ApiToken.objects.filter(pk=token_id, revoked_at=None).update(revoked_at=timezone.now())
+@transaction.atomic
+def revoke_token(token_id: int, *, by: Actor) -> None:
+    """The token opens nothing from the next request on. Revoking twice keeps the first time.
+
+    Raises ApiToken.DoesNotExist, PermissionRefused for somebody else's.
+    """
+    token = ApiToken.objects.select_for_update().get(pk=token_id)
+    require(by, Verb.TOKENS)
+    if reach(by, Verb.TOKENS) != Reach.ALL and (by.user is None or token.user_id != by.user.pk):
+        raise PermissionRefused(_("Only an admin may do this with somebody else's tokens."))
+    if token.revoked_at is None:
+        ApiToken.objects.filter(pk=token_id).update(revoked_at=timezone.now())
+        audit("token.revoked", "Revoked an API token", by=by, target=token)
 
 
 def find_token(text: str) -> ApiToken | None:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from unfold.admin import TabularInline
 
+from crm.actions.leaving import work_of
 from crm.actions.set_up import (
-    create_user,
     remove_member,
     save_custom_field,
     save_source,
@@ -24,30 +24,34 @@ from crm.permissions import Verb
 class SetUpAdmin(RecordAdmin):
     """A model that only who may set up sees and changes."""
 
-    see_verb = change_verb = add_verb = Verb.SET_UP
+    see_verb = Verb.SET_UP
+    change_verb: Verb | None = Verb.SET_UP
+    add_verb: Verb | None = Verb.SET_UP
 
 
 @admin.register(User)
 class UserAdmin(SetUpAdmin):
-    """People who sign in."""
+    """People who sign in. They come by invitation, so there is no page to add one."""
 
+    add_verb = None
     list_display = ("name", "email", "role", "is_active", "is_accepting", "last_login")
     list_filter = ("role", "is_active")
     search_fields = ("name", "email")
     ordering = ("name",)
     fields = ("email", "name", "role", "is_active", "time_zone", "locale", "capacity", "is_accepting")
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if not change:
-            words = _("The password to begin with is %(password)s. It is shown this once.")
-            messages.warning(request, words % {"password": self._password})
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Says beside the fields what would be handed back if this person were deactivated."""
+        names = self.get_fields(request, obj)
+        if obj is None or not obj.is_active:
+            return [(None, {"fields": names})]
+        counts = ", ".join(f"{count} {name}" for name, count in work_of(obj).items())
+        words = _("Deactivating ends their access at once and puts into their teams' pools: %s.") % counts
+        return [(None, {"fields": names, "description": words})]
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> User:
-        if record_id is not None:
-            return update_user(record_id, by=actor, **changes)
-        user, self._password = create_user(by=actor, **changes)
-        return user
+        assert record_id is not None  # people come by invitation
+        return update_user(record_id, by=actor, **changes)
 
 
 class TeamMemberInline(TabularInline):

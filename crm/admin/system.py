@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from crm.actions.tokens import revoke_token
 from crm.admin.base import RecordAdmin
-from crm.models import ApiToken, ImportJob, Job
+from crm.models import Actor, ApiToken, ImportJob, Job
 from crm.permissions import Verb
 
 
@@ -28,7 +28,7 @@ class ApiTokenAdmin(RecordAdmin):
     def revoke(self, request: HttpRequest, tokens: QuerySet[ApiToken]) -> None:
         ids = list(tokens.values_list("pk", flat=True))
         for token_id in ids:
-            revoke_token(token_id)
+            revoke_token(token_id, by=Actor.of(request.user))  # type: ignore[arg-type]
         done = ngettext("%d token opens nothing any more.", "%d tokens open nothing any more.", len(ids))
         messages.success(request, done % len(ids))
 

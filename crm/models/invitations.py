@@ -1,11 +1,35 @@
 """How people come in."""
 
+from datetime import datetime
+from typing import Self
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 
+from crm.models.actors import Actor
 from crm.models.base import Record, choices_known
 from crm.models.users import Role, Team, User
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def visible_to(self, who: User | Actor) -> Self:
+        """All for admins, those into a manager's own teams for managers."""
+        user = who.user if isinstance(who, Actor) else who
+        if user is None:
+            return self
+        if user.is_active and user.role == Role.ADMIN:
+            return self
+        if not (user.is_active and user.role == Role.MANAGER):
+            return self.none()
+        return self.filter(team__in=Team.objects.of(user))
+
+    def open(self) -> Self:
+        """Neither used nor revoked; perhaps too old."""
+        return self.filter(accepted_at=None, revoked_at=None)
+
+    def valid(self, at: datetime) -> Self:
+        return self.open().filter(expires_at__gt=at)
 
 
 class Invitation(Record):
@@ -21,6 +45,8 @@ class Invitation(Record):
     accepted_at = models.DateTimeField(null=True, blank=True)
     accepted_by = models.OneToOneField(User, models.PROTECT, null=True, blank=True, related_name="invitation")
     revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = InvitationQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -1,5 +1,6 @@
 """What all screens share: the frame around them, the person's own settings, how they answer and say no."""
 
+import ipaddress
 import logging
 import zoneinfo
 from collections.abc import Callable
@@ -262,6 +263,18 @@ def is_own_address(request: HttpRequest, target: str) -> bool:
         return False
     is_safe = url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure())
     return target.startswith("/") and not has_host and is_safe
+
+
+def client_address(request: HttpRequest) -> str:
+    """Whom to count: the address, of IPv6 the /64 that one household or server has. Proxies that are not
+    trusted were left out of it by the server."""
+    try:
+        address = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
 
 
 def read_uuid(text: str) -> UUID | None:

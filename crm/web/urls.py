@@ -8,6 +8,7 @@ from crm.web import (
     follow_ups,
     frame_pieces,
     imports,
+    invitation,
     lead,
     lead_changes,
     leads,
@@ -55,6 +56,8 @@ urlpatterns = [
     path("agents-box/", frame_pieces.agents_box, name="agents_box"),
     path("dev/mail/", dev_mail.dev_mail_list, name="dev_mail_list"),
     path("dev/mail/<str:name>/", dev_mail.dev_mail, name="dev_mail"),
+    path("invitation/", invitation.invitation, name="invitation"),
+    path("invitation/<str:token>/", invitation.invitation_link, name="invitation_link"),
     path("me/", account.profile, name="profile"),
     path("me/theme/", account.theme, name="theme"),
 ]

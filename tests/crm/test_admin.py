@@ -7,10 +7,11 @@ import pytest
 from django.contrib import admin
 from django.test import Client
 
+from crm.actions.invitations import invite_user
 from crm.actions.leads import update_lead
 from crm.actions.tokens import create_token, find_token
 from crm.admin.base import RecordAdmin
-from crm.models import Actor, ApiToken, Lead, LeadSource, Role, Score, Team, TimelineEvent, User
+from crm.models import Actor, ApiToken, Invitation, Lead, LeadSource, Role, Score, Team, TimelineEvent, User
 from tests.factories import (
     make_admin,
     make_follow_up,
@@ -84,7 +85,9 @@ def test_the_role_decides_which_doors_open(
     for name in ("lead", "user", "team", "leadsource", "apitoken"):
         for what in ("", "add/"):
             status = client.get(f"{ADMIN}crm/{name}/{what}").status_code
-            if (name in sees and what == "") or (role == Role.ADMIN and name not in {"lead", "apitoken"}):
+            if (name in sees and what == "") or (
+                role == Role.ADMIN and (what == "" or name not in {"lead", "apitoken", "user"})
+            ):
                 assert status == 200
             else:
                 assert status in {302, 403}
@@ -226,14 +229,48 @@ def test_a_list_costs_the_same_for_any_number_of_rows(
 # --- set-up -------------------------------------------------------------------------------------------------
 
 
-def test_an_admin_makes_a_user_and_is_shown_the_first_password_once(browse: Callable[[User], Client]):
+def test_an_admin_lets_people_in_by_invitation_only(
+    browse: Callable[[User], Client], mailoutbox: list[Any], django_capture_on_commit_callbacks: Any
+):
     client = browse(make_admin())
-    form = form_of(client.get(f"{ADMIN}crm/user/add/"))
-    form |= {"email": "jo@example.com", "name": "Jo", "role": "rep", "is_active": "on"}
-    response = client.post(f"{ADMIN}crm/user/add/", form, follow=True)
-    (message,) = [str(m) for m in response.context["messages"] if "password" in str(m)]
-    user = User.objects.get(email="jo@example.com")
-    assert any(user.check_password(word.rstrip(".")) for word in message.split())
+    form = form_of(client.get(f"{ADMIN}crm/invitation/add/"))
+    form |= {"email": "jo@example.com", "name": "Jo", "role": "rep"}
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.post(f"{ADMIN}crm/invitation/add/", form).status_code == 302
+    assert [mail.to for mail in mailoutbox] == [["jo@example.com"]]
+    assert client.get(f"{ADMIN}crm/user/add/").status_code == 403
+    invitation = Invitation.objects.get()
+    page = client.get(url_of(invitation)).content.decode()
+    assert invitation.token_sha256 not in page
+    chosen = {"_selected_action": [invitation.pk]}
+    client.post(f"{ADMIN}crm/invitation/", {"action": "resend", **chosen})
+    assert Invitation.objects.get().token_sha256 != invitation.token_sha256
+    client.post(f"{ADMIN}crm/invitation/", {"action": "revoke", **chosen})
+    assert Invitation.objects.get().revoked_at is not None
+
+
+def test_a_manager_invites_into_their_own_team_and_sees_no_other_invitation(
+    browse: Callable[[User], Client],
+):
+    ours, theirs = make_team(), make_team()
+    admin = Actor.of(make_admin())
+    foreign, _link = invite_user("bo@example.com", by=admin, team=theirs)
+    client = browse(make_user(Role.MANAGER, team=ours))
+    form = form_of(client.get(f"{ADMIN}crm/invitation/add/")) | {"email": "jo@example.com"}
+    for refused in ({"team": theirs.pk}, {"team": ours.pk, "role": "admin"}, {"role": "rep"}):
+        assert client.post(f"{ADMIN}crm/invitation/add/", form | refused).status_code == 200
+    client.post(f"{ADMIN}crm/invitation/", {"action": "revoke", "_selected_action": [foreign.pk]})
+    assert Invitation.objects.get().revoked_at is None
+    assert list(client.get(f"{ADMIN}crm/invitation/").context["cl"].result_list) == []
+    sent = client.post(f"{ADMIN}crm/invitation/add/", form | {"team": ours.pk, "role": "rep"})
+    assert sent.status_code == 302
+    assert Invitation.objects.get(email="jo@example.com").team == ours
+
+
+def test_deactivating_says_beforehand_what_is_handed_back(browse: Callable[[User], Client]):
+    rep = make_user()
+    make_lead(owner=rep)
+    assert "1 leads" in browse(make_admin()).get(url_of(rep)).content.decode()
 
 
 def test_the_rules_for_people_hold_here_too(browse: Callable[[User], Client]):

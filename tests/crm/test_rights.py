@@ -67,6 +67,7 @@ FORMS: dict[str, dict[str, str]] = {
     "POST /agents/{pool}/switch/": {"to": "pause"},
 }
 SET_UP = ("crm/user", "crm/team", "crm/leadsource", "crm/customfield")
+ADDED = tuple(page for page in SET_UP if page != "crm/user")  # people come by invitation
 READ = ("crm/lead", "crm/followup", "crm/message", "crm/inquiry", "crm/score", "crm/timelineevent")
 # Addresses whose answers are shown elsewhere: sign-in by tests/gardenos; the admin's, of which TABLE holds
 # examples, because all its pages stand on RecordAdmin, by tests/crm/test_admin.py.
@@ -199,6 +200,8 @@ def paths_of(line: Line) -> list[str]:
     """The line's path, for each admin page that it stands for."""
     if "{set_up}" in line.path:
         return [line.path.replace("{set_up}", page) for page in SET_UP]
+    if "{added}" in line.path:
+        return [line.path.replace("{added}", page) for page in ADDED]
     if "{read}" in line.path:
         return [line.path.replace("{read}", page) for page in READ]
     return [line.path]

@@ -3,7 +3,6 @@
 import pytest
 
 from crm.actions.set_up import (
-    create_user,
     remove_member,
     save_custom_field,
     save_source,
@@ -11,20 +10,17 @@ from crm.actions.set_up import (
     set_member,
     update_user,
 )
-from crm.actions.tokens import create_token, find_token
 from crm.errors import InvalidValue, PermissionRefused, VersionConflict
 from crm.models import (
     Actor,
+    AuditLog,
     CustomField,
     FieldType,
-    Lead,
-    LeadStatus,
     Role,
     Team,
-    TimelineEvent,
     User,
 )
-from tests.factories import make_admin, make_lead, make_team, make_user
+from tests.factories import make_admin, make_team, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -38,7 +34,6 @@ def by() -> Actor:
 def test_only_an_admin_sets_up(role: Role):
     by, team, user = Actor.of(make_user(role)), make_team(), make_user()
     for attempt in (
-        lambda: create_user(by=by, email="a@example.com", name="A"),
         lambda: update_user(user.pk, by=by, role=Role.ADMIN),
         lambda: save_team(team.pk, by=by, name="Mine"),
         lambda: save_team(None, by=by, name="Mine"),
@@ -51,19 +46,6 @@ def test_only_an_admin_sets_up(role: Role):
             attempt()
     assert User.objects.filter(role=Role.ADMIN).count() == 0
     assert Team.objects.get().name == team.name
-
-
-def test_a_new_user_gets_a_password_to_begin_with(by: Actor):
-    user, password = create_user(by=by, email=" Jo@Example.com ", name="Jo", role=Role.REP)
-    assert user.email == "jo@example.com"
-    assert user.check_password(password)
-    with pytest.raises(InvalidValue):
-        create_user(by=by, email="JO@example.com", name="Jo again")
-    with pytest.raises(InvalidValue) as refused:
-        create_user(by=by, email="nonsense", name="Jo")
-    assert refused.value.field == "email"
-    with pytest.raises(InvalidValue):
-        create_user(by=by, email="x@example.com", name="X", is_superuser=True)
 
 
 def test_nobody_changes_their_own_role_or_account(by: Actor):
@@ -92,19 +74,6 @@ def test_a_stale_form_does_not_overwrite(by: Actor):
     with pytest.raises(VersionConflict):
         update_user(user.pk, by=by, version=1, name="Second")
     assert User.objects.get(pk=user.pk).name == "First"
-
-
-@pytest.mark.django_db(transaction=True)
-def test_who_leaves_loses_the_token_and_their_open_leads_go_to_the_pool(by: Actor):
-    user = make_user(team=(team := make_team()))
-    _token, text = create_token(user, name="T", scopes=["read"])
-    open_lead = make_lead(owner=user, team=team)
-    closed = make_lead(owner=user, team=team, status=LeadStatus.DISQUALIFIED, disqualify_reason="no")
-    update_user(user.pk, by=by, is_active=False)
-    assert find_token(text) is None
-    assert Lead.objects.get(pk=open_lead.pk).owner is None
-    assert Lead.objects.get(pk=closed.pk).owner == user
-    assert TimelineEvent.objects.get().lead == open_lead
 
 
 def test_a_team_cannot_stand_above_itself(by: Actor):
@@ -146,3 +115,13 @@ def test_a_source_is_made_and_changed(by: Actor):
         save_source(None, by=by, code="fair", name="Again")
     with pytest.raises(InvalidValue):
         save_source(None, by=by, code="no spaces", name="Again")
+
+
+def test_a_changed_role_is_written_down_with_who_and_what(by: Actor):
+    user = make_user()
+    update_user(user.pk, by=by, name="Only the name")
+    assert not AuditLog.objects.exists()
+    update_user(user.pk, by=by, role=Role.MANAGER)
+    entry = AuditLog.objects.get()
+    assert (entry.action, entry.actor, entry.target_id) == ("user.role_changed", by.user, str(user.public_id))
+    assert entry.data == {"before": "rep", "after": "manager"}

@@ -66,3 +66,37 @@ def test_a_forgotten_password_is_answered_in_our_own_words(mailoutbox, email, su
     links = re.findall(r"http://\S+", mail.body)
     assert len(links) == (1 if email == "ida@example.org" else 0)
     assert all(Client().get(link, follow=True).status_code == 200 for link in links)
+
+
+def test_reset_mails_to_one_address_are_limited(mailoutbox):
+    make_user(email="ida@example.org")
+    for _again in range(8):
+        Client().post("/accounts/password/reset/", {"email": "ida@example.org"})
+    assert len(mailoutbox) == 5
+
+
+def test_a_reset_link_ends_after_an_hour(mailoutbox, settings):
+    make_user(email="ida@example.org")
+    Client().post("/accounts/password/reset/", {"email": "ida@example.org"})
+    (link,) = re.findall(r"http://\S+", mailoutbox[0].body)
+    assert settings.PASSWORD_RESET_TIMEOUT == 3600
+    settings.PASSWORD_RESET_TIMEOUT = -1
+    assert "This link no longer works" in Client().get(link, follow=True).content.decode()
+    settings.PASSWORD_RESET_TIMEOUT = 3600
+    assert "Set a new password" in Client().get(link, follow=True).content.decode()
+
+
+def test_a_changed_password_ends_every_other_session():
+    user = make_user(email="ida@example.org")
+    user.set_password("a-long-password-of-ida")
+    user.save()
+    here, elsewhere = Client(), Client()
+    for client in (here, elsewhere):
+        client.post(LOGIN, {"login": "ida@example.org", "password": "a-long-password-of-ida"})
+        assert client.get("/").status_code == 200
+    form = {"oldpassword": "a-long-password-of-ida", "password1": "short", "password2": "short"}
+    assert "at least 12" in here.post("/accounts/password/change/", form).content.decode()
+    form |= {"password1": "another wheelbarrow", "password2": "another wheelbarrow"}
+    here.post("/accounts/password/change/", form)
+    assert here.get("/").status_code == 200
+    assert elsewhere.get("/").status_code == 302

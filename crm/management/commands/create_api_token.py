@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 
 from crm.actions.tokens import create_token
-from crm.models import User
+from crm.models import Actor, User
 from crm.permissions import DEFAULT_SCOPES, SCOPES
 
 LAST_YEAR = 9998  # a day later no zone east of UTC could show the time
@@ -39,7 +39,11 @@ class Command(BaseCommand):
         if not 1 <= len(name.strip()) <= 120:
             raise CommandError("The name needs 1 to 120 characters.", returncode=2)
         token, text = create_token(
-            user, name=name.strip(), scopes=scope or DEFAULT_SCOPES, expires_at=_end_of(expires)
+            user,
+            name=name.strip(),
+            scopes=scope or DEFAULT_SCOPES,
+            expires_at=_end_of(expires),
+            by=Actor.system("manage.py"),
         )
         self.stderr.write(f"Token “{token.name}” of {user.email}; scopes: {', '.join(token.scopes)}.")
         self.stderr.write("It is shown this once; keep it like a password:")
