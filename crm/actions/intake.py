@@ -1,8 +1,8 @@
 """The one way in: whatever arrives becomes an inquiry first, then finds or makes its lead."""
 
-import re
+import logging
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -10,15 +10,23 @@ from django.utils.translation import gettext as _
 
 from crm import clock, events
 from crm.actions.base import tell
-from crm.actions.custom_fields import checked_custom
+from crm.actions.candidates import note_candidates
 from crm.actions.identity import Identity, identify, lock_identities
+from crm.actions.lead_fields import LENGTHS as LENGTHS
+from crm.actions.lead_fields import UNSTORABLE, LeadFields
+from crm.actions.lead_fields import checked_amount as checked_amount
+from crm.actions.lead_fields import checked_country as checked_country
+from crm.actions.lead_fields import checked_currency as checked_currency
+from crm.actions.persons import bring_together, locked_proof, note_others
+from crm.actions.scores import score_by_rules_batch
+from crm.actions.spam import Signals, judge_spam
 from crm.errors import InvalidValue
 from crm.models import (
-    OPEN_STATUSES,
-    STRONG_KEYS,
     Actor,
     ActorKind,
+    CaptureForm,
     Channel,
+    Contact,
     ContactPoint,
     Inquiry,
     InquiryState,
@@ -34,16 +42,8 @@ from crm.models import (
 )
 from crm.permissions import Verb, require
 
-LENGTHS = {
-    "name": 200,
-    "company": 200,
-    "title": 120,
-    "interest": 300,
-    "email": 320,
-    "phone": 60,
-    "message": 20_000,
-}
-TEXTS = (*LENGTHS, "country", "currency", "external_id", "mailing_address", "physical_address")
+log = logging.getLogger(__name__)
+STORED_MOST = 50_000  # characters of one field of an inquiry from the open internet
 FILLED_LATER = (
     "company",
     "title",
@@ -53,7 +53,6 @@ FILLED_LATER = (
     "mailing_address",
     "physical_address",
 )
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 FROM_CUSTOMER = {Channel.FORM, Channel.EMAIL, Channel.PHONE, Channel.API}
 
 
@@ -62,82 +61,6 @@ class IntakeResult:
     inquiry: Inquiry
     lead: Lead
     created: bool
-
-
-@dataclass(frozen=True, slots=True)
-class LeadFields:
-    """What a door may hand in, checked. Empty text means "not given"."""
-
-    name: str = ""
-    company: str = ""
-    title: str = ""
-    email: str = ""
-    phone: str = ""
-    country: str = ""
-    interest: str = ""
-    est_value: Decimal | None = None
-    currency: str = ""
-    message: str = ""
-    external_id: str = ""
-    mailing_address: str = ""
-    physical_address: str = ""
-    custom: dict[str, Any] | None = None
-
-    @classmethod
-    def of(cls, payload: dict[str, Any]) -> "LeadFields":
-        """Raises InvalidValue naming the field that is wrong or unknown."""
-        unknown = sorted(set(payload) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise InvalidValue(_("There is no field “%s”.") % unknown[0][:60], field=unknown[0])
-        values = dict(payload)
-        for name in TEXTS:
-            values[name] = _text(name, payload.get(name))
-        values["country"] = checked_country(values["country"])
-        values["currency"] = checked_currency(values["currency"])
-        values["est_value"] = checked_amount(payload.get("est_value"))
-        values["custom"] = checked_custom(payload.get("custom") or {})
-        return cls(**values)
-
-
-def _text(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise InvalidValue(_("Write text here."), field=name)
-    if _UNSTORABLE.search(value):
-        raise InvalidValue(_("This text holds characters that cannot be stored."), field=name)
-    limit = LENGTHS.get(name, 500)
-    value = value.strip() if name == "message" else " ".join(value.split())
-    if len(value) > limit:
-        raise InvalidValue(_("Use at most %d characters.") % limit, field=name)
-    return value
-
-
-def checked_country(value: str) -> str:
-    """An ISO 3166 code of two letters, or empty. Raises InvalidValue."""
-    if value and not (len(value) == 2 and value.isascii() and value.isalpha()):
-        raise InvalidValue(_("Write the country as its two-letter code, such as GB."), field="country")
-    return value.upper()
-
-
-def checked_currency(value: str) -> str:
-    """An ISO 4217 code of three letters, or empty. Raises InvalidValue."""
-    if value and not (len(value) == 3 and value.isascii() and value.isalpha()):
-        raise InvalidValue(_("Write the currency as its three-letter code, such as EUR."), field="currency")
-    return value.upper()
-
-
-def checked_amount(value: Any, *, field: str = "est_value") -> Decimal | None:
-    """Money with at most 12 digits before the point, rounded to cents. Raises InvalidValue."""
-    if value in (None, ""):
-        return None
-    try:
-        amount = Decimal(str(value)).quantize(Decimal("0.01"))
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not amount.is_finite() or not 0 <= amount < Decimal(10) ** 12:
-        raise InvalidValue(_("Write the value as a number from 0 on, such as 18400.00."), field=field)
-    return amount
 
 
 @transaction.atomic
@@ -150,46 +73,165 @@ def receive_inquiry(
     idempotency_key: str = "",
     utm: dict[str, str] | None = None,
 ) -> IntakeResult:
-    """Store what came in, then attach it to the open lead it belongs to, or make a new one.
+    """Store what a known door hands in, then attach it to the open lead it belongs to, or make a new one.
 
     `payload`: the fields of LeadFields. A resend with the same key and source changes nothing and returns the
-    first result. Raises InvalidValue (names the field), PermissionRefused.
-    Publishes InquiryReceived, LeadCreated or LeadChanged, and LeadFactsChanged.
+    first result. Raises InvalidValue (names the field; nothing is stored, the caller can correct it),
+    PermissionRefused. Publishes InquiryReceived, LeadCreated or LeadChanged, and LeadFactsChanged.
     """
     require(by, Verb.CREATE)
     channel = Channel(channel)
     source = source or default_source(channel)
     fields = LeadFields.of(payload)
     identity = _identity(fields, source)
-    keys = list(identity.strong_keys)
+    inquiry = _stored(channel, payload, source, idempotency_key, utm, message=fields.message)
+    if inquiry.lead:
+        return IntakeResult(inquiry, inquiry.lead, inquiry.state == InquiryState.CREATED)
+    result = _place(inquiry, fields, identity, by=by)
+    _publish(result)
+    result.lead.refresh_from_db()
+    return result
+
+
+@transaction.atomic
+def receive_row(
+    payload: dict[str, Any], *, by: Actor, source: LeadSource, idempotency_key: str, lead_id: int | None
+) -> IntakeResult:
+    """`receive_inquiry` for the row of a file that cannot be written with the others; tells nobody of it.
+
+    A lead that is made gets the id `lead_id`, so that leads stand in the order of the rows. Raises
+    InvalidValue.
+    """
+    fields = LeadFields.of(payload)
+    inquiry = _stored(Channel.CSV, payload, source, idempotency_key, None, message=fields.message)
+    result = _place(inquiry, fields, _identity(fields, source), by=by, lead_id=lead_id)
+    score_by_rules_batch([result.lead.pk])
+    result.lead.refresh_from_db()
+    return result
+
+
+@transaction.atomic
+def receive_public_inquiry(
+    *,
+    channel: Channel | str,
+    payload: dict[str, Any],
+    source: LeadSource,
+    form: CaptureForm | None = None,
+    idempotency_key: str = "",
+    utm: dict[str, str] | None = None,
+    signals: Signals | None = None,
+    hold: bool = False,
+) -> Inquiry:
+    """Store what came from the open internet, whatever it holds, then run the intake on it.
+
+    Never refuses: spam stays `spam`, what cannot be read or breaks the intake stays `failed` with its reason,
+    and nothing is lost. `signals`: what the door saw. With `hold` (double opt-in) it stays `received` until
+    `process_inquiry`. A resend with the same key and source returns the first inquiry.
+    Publishes what `receive_inquiry` does, once it makes or meets a lead.
+    """
+    channel = Channel(channel)
+    clean = _storable(payload)
+    message = clean.get("message", "")
+    message = message if isinstance(message, str) else ""
+    inquiry = _stored(channel, clean, source, idempotency_key, utm, message=message, form=form)
+    if inquiry.state != InquiryState.RECEIVED or inquiry.spam_reasons:
+        return inquiry
+    verdict = judge_spam(payload, signals or Signals())
+    inquiry.spam_score, inquiry.spam_reasons = verdict.score, list(verdict.reasons)
+    if verdict.is_spam:
+        inquiry.state = InquiryState.SPAM
+    inquiry.save(update_fields=["spam_score", "spam_reasons", "state", "updated_at"])
+    if not verdict.is_spam and not hold:
+        process_inquiry(inquiry.pk)
+        inquiry.refresh_from_db()
+    return inquiry
+
+
+@transaction.atomic
+def process_inquiry(inquiry_id: int, *, by: Actor | None = None) -> Inquiry:
+    """Run the intake on a stored inquiry that has no lead yet; one that has stays as it is.
+
+    What is wrong with it ends up in its `error`, state `failed`. Raises Inquiry.DoesNotExist. Publishes what
+    `receive_inquiry` does.
+    """
+    lock_identities([("inquiry", str(inquiry_id))])
+    inquiry = Inquiry.objects.select_related("source", "lead").get(pk=inquiry_id)
+    if inquiry.lead:
+        return inquiry
+    try:
+        with transaction.atomic():
+            fields = LeadFields.of(_from_json(inquiry.payload))
+            _publish(_place(inquiry, fields, _identity(fields, inquiry.source), by=by or Actor.system()))
+    except InvalidValue as wrong:
+        _fail(inquiry, f"{wrong.field}: {wrong}" if wrong.field else str(wrong))
+    except Exception as broken:
+        log.exception("inquiry %s could not be placed", inquiry.public_id)
+        _fail(inquiry, _("The intake failed (%s); try again.") % type(broken).__name__)
+    return inquiry
+
+
+def _fail(inquiry: Inquiry, reason: str) -> None:
+    inquiry.state, inquiry.error, inquiry.lead = InquiryState.FAILED, reason[:300], None
+    inquiry.save(update_fields=["state", "error", "lead", "updated_at"])
+
+
+def _stored(
+    channel: Channel,
+    payload: dict[str, Any],
+    source: LeadSource,
+    idempotency_key: str,
+    utm: dict[str, str] | None,
+    *,
+    message: str,
+    form: CaptureForm | None = None,
+) -> Inquiry:
+    """The inquiry as a row, or the one that came with this key before.
+
+    The key is locked before those of the person, always; so whoever waits for it holds none of them.
+    """
     if idempotency_key:
-        keys.append(("idempotency", f"{source.pk}:{idempotency_key}"))
-    lock_identities(keys)
-    if idempotency_key:
-        seen = Inquiry.objects.filter(source=source, idempotency_key=idempotency_key).first()
-        if seen and seen.lead:
-            return IntakeResult(seen, seen.lead, seen.state == InquiryState.CREATED)
-    known = _open_lead(identity)
-    lead = known or _new_lead(fields, identity, source=source, channel=channel, by=by)
-    if known:
-        _learn(known, fields, identity)
-    inquiry = Inquiry.objects.create(
+        lock_identities([("idempotency", f"{source.pk}:{idempotency_key}")])
+        seen = Inquiry.objects.select_related("lead", "source").filter(
+            source=source, idempotency_key=idempotency_key
+        )
+        if known := seen.first():
+            return known
+    return Inquiry.objects.create(
         source=source,
+        form=form,
         channel=channel,
         payload=_as_json(payload),
-        message=fields.message,
+        message=message,
         idempotency_key=idempotency_key or None,
         utm=utm or {},
-        state=InquiryState.ATTACHED if known else InquiryState.CREATED,
-        lead=lead,
         received_at=clock.now(),
     )
-    _tell_inquiry(lead, inquiry, by=by, again=known is not None)
-    events.publish(events.InquiryReceived(inquiry.pk, lead.pk, created=known is None))
-    events.publish(events.LeadChanged(lead.pk) if known else events.LeadCreated(lead.pk))
-    events.publish(events.LeadFactsChanged(lead.pk, priority=2 if channel in FROM_CUSTOMER else 4))
-    lead.refresh_from_db()
+
+
+def _place(
+    inquiry: Inquiry, fields: LeadFields, identity: Identity, *, by: Actor, lead_id: int | None = None
+) -> IntakeResult:
+    """Attach the inquiry to the open lead of its person, or make one. Locks keys, then rows."""
+    proof = locked_proof(identity.strong_keys)
+    known, contact = bring_together(proof)
+    if known:
+        _learn(known, fields, identity)
+    lead = known or _new_lead(fields, identity, inquiry=inquiry, contact=contact, by=by, lead_id=lead_id)
+    inquiry.lead, inquiry.error = lead, ""
+    inquiry.state = InquiryState.ATTACHED if known else InquiryState.CREATED
+    inquiry.save(update_fields=["lead", "state", "error", "updated_at"])
+    _tell_inquiry(lead, inquiry, by=by, again=known is not None, is_back=contact is not None)
+    note_others(lead, proof)
+    if known is None:
+        note_candidates([lead.pk])
     return IntakeResult(inquiry, lead, created=known is None)
+
+
+def _publish(result: IntakeResult) -> None:
+    lead_id, channel = result.lead.pk, Channel(result.inquiry.channel)
+    events.publish(events.InquiryReceived(result.inquiry.pk, lead_id, created=result.created))
+    events.publish(events.LeadCreated(lead_id) if result.created else events.LeadChanged(lead_id))
+    events.publish(events.LeadFactsChanged(lead_id, priority=2 if channel in FROM_CUSTOMER else 4))
 
 
 def default_source(channel: Channel) -> LeadSource:
@@ -214,29 +256,19 @@ def _identity(fields: LeadFields, source: LeadSource) -> Identity:
     return identity
 
 
-def _open_lead(identity: Identity) -> Lead | None:
-    """The open lead that one of the strong keys proves to be this person, locked: by e-mail first, then the
-    oldest."""
-    matches = MatchKey.objects.filter(
-        kind__in=STRONG_KEYS, value__in=[value for _kind, value in identity.strong_keys]
-    ).values_list("lead_id", "kind", "value")
-    wanted = set(identity.strong_keys)
-    by_lead: dict[int, bool] = {}
-    for lead_id, kind, value in matches:
-        if (kind, value) in wanted:
-            by_lead[lead_id] = by_lead.get(lead_id, False) or kind == "email"
-    if not by_lead:
-        return None
-    leads = Lead.objects.live().filter(pk__in=by_lead, status__in=OPEN_STATUSES)
-    found = sorted(leads.select_for_update().order_by("pk"), key=lambda lead: (not by_lead[lead.pk], lead.pk))
-    return found[0] if found else None
-
-
 def _new_lead(
-    fields: LeadFields, identity: Identity, *, source: LeadSource, channel: Channel, by: Actor
+    fields: LeadFields,
+    identity: Identity,
+    *,
+    inquiry: Inquiry,
+    contact: Contact | None,
+    by: Actor,
+    lead_id: int | None,
 ) -> Lead:
+    source, channel = inquiry.source, Channel(inquiry.channel)
     owner, team = first_hands(by, channel=channel, source=source)
     lead = Lead.objects.create(
+        pk=lead_id,
         name=identity.name[:200],
         company=fields.company,
         title=fields.title,
@@ -249,6 +281,7 @@ def _new_lead(
         currency=fields.currency or source.currency,
         custom=fields.custom or {},
         source=source,
+        contact=contact,
         owner=owner,
         team=team,
         last_inbound_at=clock.now() if channel in FROM_CUSTOMER else None,
@@ -316,18 +349,39 @@ def _remember(lead: Lead, identity: Identity, *, raw_email: str, raw_phone: str)
     )
 
 
-def _tell_inquiry(lead: Lead, inquiry: Inquiry, *, by: Actor, again: bool) -> None:
+def _tell_inquiry(lead: Lead, inquiry: Inquiry, *, by: Actor, again: bool, is_back: bool) -> None:
     actor = Actor.customer(lead.name) if inquiry.channel in FROM_CUSTOMER else by
     first_words = inquiry.message.replace("\n", " ")[:220]
-    summary = opening(inquiry.channel, again=again) + (f": {first_words}" if first_words else "")
+    summary = opening(inquiry.channel, again=again, is_back=is_back) + (
+        f": {first_words}" if first_words else ""
+    )
     tell(lead, "inquiry.received", summary, by=actor, inquiry=str(inquiry.public_id), again=again)
 
 
-def opening(channel: str, *, again: bool) -> str:
-    """How the story tells of an inquiry, before its first words."""
-    what = _("Asked again (%s)") if again else _("Asked for the first time (%s)")
+def opening(channel: str, *, again: bool, is_back: bool = False) -> str:
+    """How the story tells of an inquiry, before its first words. `is_back`: known, but without open lead."""
+    if again:
+        what = _("Asked again (%s)")
+    else:
+        what = _("Came back (%s)") if is_back else _("Asked for the first time (%s)")
     return what % Channel(channel).label
 
 
 def _as_json(payload: dict[str, Any]) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Decimal) else value for name, value in payload.items()}
+
+
+def _from_json(payload: dict[str, Any]) -> dict[str, Any]:
+    """What a stored payload says to LeadFields; fields that are none of ours stay in the inquiry only."""
+    return {name: value for name, value in payload.items() if name in LeadFields.__dataclass_fields__}
+
+
+def _storable(value: Any) -> Any:
+    """The same without what PostgreSQL cannot hold (NUL, half characters), and cut where it never ends."""
+    if isinstance(value, str):
+        return UNSTORABLE.sub("\ufffd", value[:STORED_MOST])
+    if isinstance(value, dict):
+        return {str(_storable(str(key)))[:200]: _storable(one) for key, one in list(value.items())[:100]}
+    if isinstance(value, list | tuple):
+        return [_storable(one) for one in list(value)[:100]]
+    return value if value is None or isinstance(value, bool | int | Decimal) else str(value)[:STORED_MOST]

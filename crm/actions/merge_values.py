@@ -10,7 +10,7 @@ from django.db import models
 from django.utils.translation import gettext as _
 
 from crm.actions.custom_fields import checked_custom
-from crm.actions.intake import checked_amount, checked_country
+from crm.actions.lead_fields import checked_amount, checked_country
 from crm.errors import InvalidValue, TransitionRefused
 from crm.models import Account, Contact, Lead, LeadStatus, MergeTarget, Outcome
 

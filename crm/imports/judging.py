@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from django.db import connection
 from django.utils.translation import gettext_lazy
 
-from crm.models import OPEN_STATUSES, Actor, ImportJob, ImportPolicy, TeamMember
+from crm.models import OPEN_STATUSES, Actor, ImportJob, ImportPolicy, ImportStage, TeamMember
 from crm.permissions import Reach, Verb, reach
 
 ROW_KEY = "row:"  # an imported row's idempotency key is this and its hash
@@ -53,27 +53,48 @@ _SEEN = """  -- this very row came in before, with whatever file
 SELECT true AS is_seen FROM crm_inquiry
 WHERE source_id = %(source)s AND idempotency_key = %(row_key)s || s.row_hash LIMIT 1
 """
-_KNOWN = """  -- the lead that a strong key proves: by e-mail first, then the oldest, as intake does
-SELECT lead.id AS lead_id,
-       coalesce(%(is_all)s OR lead.owner_id = %(user)s OR lead.team_id = ANY(%(teams)s), false) AS may_change
-FROM (VALUES ('external', s.external_key), ('email', s.email_key), ('email', s.email_plain_key),
-             ('phone', s.phone_key)) AS wanted (kind, value)
-CROSS JOIN LATERAL (
-    SELECT lead_id, kind FROM crm_matchkey WHERE kind = wanted.kind AND value = wanted.value OFFSET 0
-) AS match
-CROSS JOIN LATERAL (SELECT * FROM crm_lead WHERE id = match.lead_id OFFSET 0) AS lead
-WHERE wanted.value <> '' AND lead.deleted_at IS NULL AND lead.merged_into_id IS NULL
-  AND (lead.status = ANY(%(open)s) OR %(with_closed)s)
-ORDER BY lead.status <> ALL(%(open)s), match.kind <> 'email', lead.id
-LIMIT 1
+_KNOWN = """  -- whom the strong keys prove: the open lead, by e-mail first, then the oldest, as intake does
+SELECT (array_agg(lead_id ORDER BY NOT is_open, kind <> 'email', lead_id)
+            FILTER (WHERE is_open OR %(with_closed)s))[1] AS lead_id,
+       coalesce(CASE WHEN %(with_closed)s
+                     THEN (array_agg(is_mine ORDER BY NOT is_open, kind <> 'email', lead_id)
+                               FILTER (WHERE lead_id IS NOT NULL))[1]
+                     ELSE bool_and(is_mine) FILTER (WHERE is_open) END, true) AS may_change,
+       CASE WHEN %(with_closed)s THEN count(lead_id) = 0 AND count(contact_id) > 0
+            ELSE count(*) > 0
+                 AND NOT (count(DISTINCT lead_id) = 1 AND bool_and(is_open) FILTER (WHERE lead_id IS NOT NULL)
+                          AND (count(contact_id) = 0 OR (min(contact_id) = max(contact_id)
+                                                         AND min(contact_id) = min(leads_contact)))) END
+           AS is_alone
+FROM (
+    SELECT lead.id AS lead_id, match.kind, lead.contact_id AS leads_contact, contact.id AS contact_id,
+           coalesce(lead.status = ANY(%(open)s), false) AS is_open,
+           coalesce(%(is_all)s OR lead.owner_id = %(user)s OR lead.team_id = ANY(%(teams)s), false) AS is_mine
+    FROM (VALUES ('external', s.external_key), ('email', s.email_key), ('email', s.email_plain_key),
+                 ('phone', s.phone_key)) AS wanted (kind, value)
+    CROSS JOIN LATERAL (
+        SELECT lead_id, contact_id, kind FROM crm_matchkey
+        WHERE kind = wanted.kind AND value = wanted.value OFFSET 0
+    ) AS match
+    LEFT JOIN LATERAL (
+        SELECT * FROM crm_lead
+        WHERE id = match.lead_id AND deleted_at IS NULL AND merged_into_id IS NULL OFFSET 0
+    ) AS lead ON true
+    LEFT JOIN LATERAL (
+        SELECT id FROM crm_contact
+        WHERE id = match.contact_id AND deleted_at IS NULL AND merged_into_id IS NULL OFFSET 0
+    ) AS contact ON true
+    WHERE wanted.value <> '' AND (lead.id IS NOT NULL OR contact.id IS NOT NULL)
+) AS hit
 """
 _JUDGE = """
 WITH judged AS MATERIALIZED (
-    SELECT s.id, known.lead_id, twin.line_no,
+    SELECT s.id, s.row_no, known.lead_id, twin.line_no, coalesce(known.is_alone, false) AS is_alone,
+           CASE WHEN s.verdict = 'create' OR s.is_alone THEN s.lead_id END AS drawn_id,
            CASE WHEN twin.reason IS NOT NULL THEN 'twin_' || twin.reason
                 WHEN seen.is_seen THEN 'seen'
-                WHEN known.lead_id IS NULL THEN 'new'
                 WHEN NOT known.may_change THEN 'not_mine'
+                WHEN known.lead_id IS NULL THEN 'new'
                 WHEN %(policy)s = 'skip' THEN 'known'
                 ELSE 'to_update' END AS reason
     FROM crm_importstage s
@@ -82,23 +103,31 @@ WITH judged AS MATERIALIZED (
     LEFT JOIN LATERAL ({known}) AS known ON true
     WHERE s.job_id = %(job)s AND s.row_no BETWEEN %(first)s AND %(last)s AND s.raw IS NULL {only}
 ),
-verdicts AS (
-    SELECT id, lead_id, line_no, reason,
+decided AS (
+    SELECT id, row_no, lead_id, drawn_id, line_no, reason,
+           is_alone AND reason IN ('new', 'to_update') AS is_alone,
            CASE reason WHEN 'new' THEN 'create' WHEN 'to_update' THEN 'update' ELSE 'skip' END AS verdict
-    FROM judged
+    FROM judged ORDER BY row_no OFFSET 0
+),
+verdicts AS MATERIALIZED (  -- ids in the order of the rows: who is older decides whom others are merged into
+    SELECT id, line_no, reason, is_alone, verdict,
+           CASE WHEN verdict = 'create' OR is_alone
+                THEN coalesce(drawn_id, nextval(pg_get_serial_sequence('crm_lead', 'id')))
+                WHEN verdict = 'update' THEN lead_id END AS lead_id
+    FROM decided
 )
 UPDATE crm_importstage stage
 SET verdict = verdicts.verdict,
-    lead_id = CASE verdicts.verdict WHEN 'create' THEN nextval(pg_get_serial_sequence('crm_lead', 'id'))
-                                    WHEN 'update' THEN verdicts.lead_id END,
+    is_alone = verdicts.is_alone,
+    lead_id = verdicts.lead_id,
     field = coalesce(%(columns)s::jsonb ->> verdicts.reason, ''),
     message = CASE WHEN verdicts.verdict = 'skip'
                    THEN format(%(messages)s::jsonb ->> verdicts.reason, verdicts.line_no)
                    ELSE stage.message END
 FROM verdicts
 WHERE stage.id = verdicts.id
-  AND NOT (stage.verdict = verdicts.verdict
-           AND (stage.verdict = 'create' OR stage.lead_id IS NOT DISTINCT FROM verdicts.lead_id))
+  AND NOT (stage.verdict = verdicts.verdict AND stage.is_alone = verdicts.is_alone
+           AND stage.lead_id IS NOT DISTINCT FROM verdicts.lead_id)
 """  # our own words only; values are parameters
 _CHECK = _JUDGE.format(twin=_TWIN, seen=_SEEN, known=_KNOWN, only="")
 # Whoever is written has been checked: no twin, and a row that was to be skipped stays so.
@@ -132,6 +161,14 @@ def judge(job: ImportJob, *, first: int, last: int, who: Reachable, is_decision:
     }
     with connection.cursor() as cursor:
         cursor.execute(_DECIDE if is_decision else _CHECK, parameters)
+
+
+def first_alone(job: ImportJob, *, first: int, last: int) -> int | None:
+    """The first of these rows that must be written by itself: it brings records together, or finds a person
+    who is known but has no open lead.
+    """
+    rows = ImportStage.objects.filter(job_id=job.pk, row_no__range=(first, last), is_alone=True)
+    return rows.order_by("row_no").values_list("row_no", flat=True).first()
 
 
 _KEY_FIELDS = {"external": "external_id", "email": "email", "phone": "phone"}

@@ -19,9 +19,10 @@ from django.utils.translation import gettext as _
 from crm import clock, events
 from crm.actions.identity import IMPORT_LOCK
 from crm.errors import ImportRefused
+from crm.imports.alone import write_alone
 from crm.imports.chunk import Chunk
 from crm.imports.columns import CUSTOM, Column
-from crm.imports.judging import Reachable, judge
+from crm.imports.judging import Reachable, first_alone, judge
 from crm.imports.reading import Row, Table
 from crm.imports.rows import RowConverter, StagedRow
 from crm.imports.sniffing import Dialect
@@ -189,7 +190,7 @@ class ImportRun:
             _move(job, CLEAR)
             return True
         began = time.monotonic()
-        counted = self._write_rows(job, first, last)
+        last, counted = self._write_rows(job, first, last)
         job.rows_created += counted[Verdict.CREATE]
         job.rows_updated += counted[Verdict.UPDATE]
         job.rows_skipped += counted[Verdict.SKIP]
@@ -199,12 +200,20 @@ class ImportRun:
         self._adapt(time.monotonic() - began)
         return True
 
-    def _write_rows(self, job: ImportJob, first: int, last: int) -> dict[str, int]:
+    def _write_rows(self, job: ImportJob, first: int, last: int) -> tuple[int, dict[str, int]]:
+        """Write `first` to at most `last`, up to the next row that stands alone.
+
+        Returns (last row, counts).
+        """
         by = actor_of(job)
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [IMPORT_LOCK])
+        last = _up_to(first_alone(job, first=first, last=last), first, last)
         judge(job, first=first, last=last, who=Reachable.of(by), is_decision=True)
-        return write_chunk(Chunk(job, first, last, by, clock.now()))
+        alone = first_alone(job, first=first, last=last)
+        last = _up_to(alone, first, last)
+        chunk = Chunk(job, first, last, by, clock.now())
+        return last, write_alone(chunk) if alone == first else write_chunk(chunk)
 
     def _adapt(self, seconds: float) -> None:
         """Make the next chunk such that its commit takes about COMMIT_S."""
@@ -247,6 +256,11 @@ def undoer_of(job: ImportJob) -> Actor:
     """Who takes the import back: the person who asked for it, or the system for the command line."""
     user = User.objects.filter(pk=job.options.get("undone_by")).first()
     return Actor.of(user) if user else Actor.system("import")
+
+
+def _up_to(alone: int | None, first: int, last: int) -> int:
+    """The end of what is written together: before the row that stands alone, or that row by itself."""
+    return last if alone is None else max(first, alone - 1)
 
 
 def _locked(import_id: int) -> ImportJob:

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import connection
 
+from crm.actions.candidates import note_candidates
 from crm.actions.scores import score_by_rules_batch
 from crm.imports.chunk import Chunk, staged
 from crm.imports.inserting import insert_select, insert_sql
@@ -49,18 +50,23 @@ def write_chunk(chunk: Chunk) -> dict[str, int]:
     inquiries = _insert_inquiries(parameters, Verdict.CREATE, InquiryState.CREATED)
     _insert_leads(parameters, _score(chunk, inquiries))
     _insert_points(parameters)
-    _insert_keys(parameters, Verdict.CREATE)
     learned = learn_from_rows(chunk)
+    for lead_id, keys in _insert_keys(parameters, known=learned.lead_ids).items():
+        learned.note(lead_id, "keys", keys)
+    note_candidates(list(inquiries))
     if learned.lead_ids:
-        for lead_id, keys in _insert_new_keys(parameters).items():
-            learned.note(lead_id, "keys", keys)
         if chunk.job.policy == ImportPolicy.CREATE:
             _insert_inquiries(parameters, Verdict.UPDATE, InquiryState.ATTACHED)
         else:
             _tell_of_update(parameters)
         _score_again(learned)
-    _insert_import_rows({**parameters, "before": json.dumps(learned.before)})
-    return _verdicts(parameters)
+    return book_rows(chunk, learned.before)
+
+
+def book_rows(chunk: Chunk, before: Mapping[int, Any]) -> dict[str, int]:
+    """Write what became of the chunk's rows. Returns how many got which verdict."""
+    _insert_import_rows({**chunk.parameters, "before": json.dumps(before)})
+    return _verdicts(chunk.parameters)
 
 
 def _score(chunk: Chunk, inquiries: Mapping[int, int]) -> dict[int, int]:
@@ -115,26 +121,23 @@ def _insert_points(parameters: Mapping[str, Any]) -> None:
     insert_select(ContactPoint, {"lead": "s.lead_id", **values}, source, parameters)
 
 
-def _insert_keys(parameters: Mapping[str, Any], verdict: Verdict) -> None:
-    insert_select(
-        MatchKey,
-        {"lead": "s.lead_id", "kind": "key.kind", "value": "key.value"},
-        f"{staged(verdict, each='key')} ON CONFLICT DO NOTHING",
-        parameters,
-    )
-
-
-def _insert_new_keys(parameters: Mapping[str, Any]) -> dict[int, list[list[str]]]:
-    """The match keys that rows add to leads we have. Returns lead id -> [[kind, value], ...]."""
+def _insert_keys(parameters: Mapping[str, Any], *, known: list[int]) -> dict[int, list[list[str]]]:
+    """Store the match keys in the order of the rows, of new leads and known ones alike, because candidates
+    look at the keys before theirs. Returns those added to `known` leads: lead id -> [[kind, value], ...].
+    """
+    written = staged(each="key").replace("WHERE ", "WHERE s.verdict IN ('create', 'update') AND ", 1)
     values = {"lead": "s.lead_id", "kind": "key.kind", "value": "key.value"}
-    source = f"{staged(Verdict.UPDATE, each='key')} ON CONFLICT DO NOTHING RETURNING lead_id, kind, value"
-    sql, defaults = insert_sql(MatchKey, values, source)
-    made = defaultdict(list)
+    returned = f"{written} ON CONFLICT DO NOTHING RETURNING lead_id, kind, value"
+    sql, defaults = insert_sql(MatchKey, values, returned)
+    added = defaultdict(list)
     with connection.cursor() as cursor:
-        cursor.execute(sql, {**defaults, **parameters})
+        cursor.execute(
+            f"WITH made AS ({sql}) SELECT * FROM made WHERE lead_id = ANY(%(known)s)",  # noqa: S608
+            {**defaults, **parameters, "known": known},
+        )
         for lead_id, kind, value in cursor:
-            made[lead_id].append([kind, value])
-    return made
+            added[lead_id].append([kind, value])
+    return added
 
 
 def _score_again(learned: Learned) -> None:

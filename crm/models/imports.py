@@ -135,6 +135,9 @@ class ImportStage(models.Model):
     field = models.TextField(default="")
     message = models.TextField(default="")
     lead_id = models.BigIntegerField(null=True)
+    is_alone = models.BooleanField(
+        db_default=False, default=False, help_text="written by receive_row: records must be brought together"
+    )
 
     class Meta:
         indexes = [

@@ -5,7 +5,7 @@ from typing import Self
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q, Value
 from django.utils.translation import gettext_lazy as _
 
 from crm import clock
@@ -411,6 +411,7 @@ class Inquiry(Record):
     spam_score = models.PositiveSmallIntegerField(default=0)
     spam_reasons = models.JSONField(default=list, blank=True, help_text="why it looks like spam, in words")
     state = models.CharField(max_length=8, choices=InquiryState, default=InquiryState.RECEIVED)
+    error = models.CharField(max_length=300, blank=True, help_text="why no lead could be made of it")
     lead = models.ForeignKey(
         Lead, models.SET_NULL, null=True, blank=True, related_name="inquiries", db_index=False
     )
@@ -555,7 +556,28 @@ class MatchKey(models.Model):
             ),
             choices_known("crm_matchkey", "kind", KeyKind.values),
         ]
-        indexes = [models.Index(fields=["kind", "value"], name="crm_matchkey_value")]
+        indexes = [
+            models.Index(fields=["kind", "value"], name="crm_matchkey_value"),
+            # Leads that may be one person, newest first: candidates of intake and import.
+            models.Index(
+                Func(F("value"), Value("|"), Value(1), function="split_part"),
+                F("lead"),
+                name="crm_matchkey_same_name",
+                condition=Q(kind="name_company", lead__isnull=False),
+            ),
+            models.Index(
+                Func(F("value"), Value("|"), Value(2), function="split_part"),
+                F("lead"),
+                name="crm_matchkey_same_company",
+                condition=Q(kind="name_company", lead__isnull=False),
+            ),
+            models.Index(
+                F("value"),
+                F("lead"),
+                name="crm_matchkey_same_domain",
+                condition=Q(kind="domain", lead__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.value}"
