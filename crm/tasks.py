@@ -24,6 +24,7 @@ from django_q.brokers.orm import ORM
 from django_q.signals import post_spawn
 
 from crm import clock, events
+from crm.actions.counts import fold_dashboard_counts
 from crm.actions.duplicates import sweep_duplicates
 from crm.actions.follow_ups import expire_follow_ups
 from crm.actions.housekeeping import delete_expired
@@ -140,8 +141,11 @@ def send_heartbeat(cluster: str) -> None:
 
 @task(every_minutes=10)
 def sweep() -> None:
-    """End drafts nobody sent; delete replayed events, old idempotency keys, rate windows, undo offers."""
+    """End drafts nobody sent; delete replayed events, old idempotency keys, rate windows, undo offers; fold
+    the dashboard's summaries.
+    """
     now = clock.now()
+    fold_dashboard_counts()
     expire_follow_ups(at=now)
     delete_expired(now)
 

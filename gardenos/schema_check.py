@@ -28,6 +28,11 @@ CONSTRAINTS_BY_SQL = ("crm_followup_hash_is_true", "crm_opportunity_state_follow
 TRIGGERS_BY_SQL = (
     *(f"{model._meta.db_table}_append_only" for model in HISTORY.values()),
     *(trigger.get_pgid(model) for model, trigger in pgtrigger.registered()),
+    *(
+        f"crm_{noun}_count_{what}"
+        for noun in ("lead", "opportunity")
+        for what in ("insert", "update", "delete")
+    ),
     "ai_agents_agentcall_append_only",
     "crm_auditlog_insert_only",
     "crm_auditseal_insert_only",

@@ -1,7 +1,29 @@
 """Numbers kept ready for the screens."""
 
+from typing import Self
+
 from django.db import models
-from django.db.models import F
+from django.db.models import F, Q
+
+from crm.models.actors import Actor
+from crm.models.users import Role, TeamMember, User
+
+
+class DashboardCountQuerySet(models.QuerySet["DashboardCount"]):
+    def visible_to(self, who: User | Actor) -> Self:
+        """The counts of the rows that this person may read: the rule of OwnedQuerySet, on groups."""
+        if isinstance(who, Actor):
+            if who.user is None:
+                return self
+            who = who.user
+        if not who.is_active:
+            return self.none()
+        if who.role == Role.ADMIN:
+            return self
+        my_teams = TeamMember.objects.filter(user=who).values("team")
+        if who.role in {Role.MANAGER, Role.READ_ONLY}:
+            return self.filter(Q(owner_id=who.pk) | Q(team_id__in=my_teams))
+        return self.filter(Q(owner_id=who.pk) | Q(owner_id=None, team_id__in=my_teams))
 
 
 class DashboardCount(models.Model):
@@ -21,6 +43,8 @@ class DashboardCount(models.Model):
     currency = models.CharField(max_length=3, blank=True)
     n = models.BigIntegerField(default=0)
     amount = models.DecimalField(max_digits=20, decimal_places=2, default=0)
+
+    objects = DashboardCountQuerySet.as_manager()
 
     class Meta:
         indexes = [

@@ -1,10 +1,11 @@
 """Money on its way: pipelines, their stages, opportunities, and the rates that make sums comparable."""
 
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import ExpressionWrapper, F, Q, Value
 from django.utils.translation import gettext_lazy as _
 
 from crm import clock
@@ -116,6 +117,12 @@ class OpportunityQuerySet(OwnedQuerySet):
     def open(self) -> Self:
         return self.live().filter(state=OpportunityState.OPEN)
 
+    def stalled(self, at: datetime) -> Self:
+        """Open ones to which nothing has happened for as long as their stage allows."""
+        allowed = F("stage__rot_days") * Value(timedelta(days=1), output_field=models.DurationField())
+        last = ExpressionWrapper(Value(at) - allowed, output_field=models.DateTimeField())
+        return self.open().filter(stage__rot_days__isnull=False, last_event_at__lt=last)
+
 
 class Opportunity(VersionedRecord):
     """An order that may come. Its stage says how far it is; pipeline and `state` follow from the stage
@@ -158,6 +165,7 @@ class Opportunity(VersionedRecord):
     deleted_at = models.DateTimeField(null=True, blank=True)
     custom = models.JSONField(default=dict, blank=True, help_text="values of CustomField, by key")
     search_text = models.TextField(default="", editable=False, help_text="folded name, account, contact")
+    is_stalled = False  # not a column: set by crm.figures.board
 
     objects = OpportunityQuerySet.as_manager()
 
@@ -205,6 +213,17 @@ class Opportunity(VersionedRecord):
                 F("next_action_at"),
                 name="crm_opportunity_team_next",
                 condition=Q(state=OpportunityState.OPEN, deleted_at=None),
+            ),
+            models.Index(
+                F("stage"),
+                F("last_event_at"),
+                name="crm_opportunity_stalled",
+                condition=Q(state=OpportunityState.OPEN, deleted_at=None),
+            ),
+            models.Index(
+                F("stage"),
+                name="crm_opportunity_own_weight",
+                condition=Q(state=OpportunityState.OPEN, deleted_at=None, probability_override__isnull=False),
             ),
             models.Index(F("created_at").desc(), F("id").desc(), name="crm_opportunity_created"),
             models.Index(F("closed_at").desc(), name="crm_opportunity_closed", condition=~Q(closed_at=None)),

@@ -1,0 +1,439 @@
+"""Each figure equals what a person would compute by hand in SQL, for everybody within what they may see."""
+
+import random
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from crm import clock
+from crm.actions.exchange_rates import set_exchange_rate
+from crm.actions.opportunities import create_opportunity, update_opportunity
+from crm.actions.opportunity_moves import (
+    lose_opportunity,
+    move_opportunity,
+    reopen_opportunity,
+    win_opportunity,
+)
+from crm.actions.pipelines import default_pipeline
+from crm.figures.board import SHOWN, board, more_cards
+from crm.figures.discipline import first_answers, follow_up_discipline, workload
+from crm.figures.money import add_up, total, total_closed
+from crm.figures.pipeline import forecast, funnel, won_by_month
+from crm.figures.scope import Period
+from crm.figures.sources import by_source, by_utm, cost_of
+from crm.models import (
+    Actor,
+    CallLog,
+    Inquiry,
+    Lead,
+    Opportunity,
+    Role,
+    StageChange,
+    Task,
+    TimelineEvent,
+    User,
+)
+from tests.factories import actor, make_admin, make_lead, make_source, make_team, make_user
+
+pytestmark = pytest.mark.django_db
+START = datetime(2026, 1, 5, 9, tzinfo=UTC)
+PERIOD = Period(START, START + timedelta(days=40))
+ROLES = ("admin", "manager", "rep", "reader", "gone")
+
+
+class World:
+    """Two teams, sixty leads in three sources, forty opportunities that moved about for forty days."""
+
+    def __init__(self) -> None:
+        chance = random.Random(4)
+        ours, theirs = make_team(), make_team()
+        self.people: dict[str, User] = {
+            "admin": make_admin(),
+            "manager": make_user(Role.MANAGER, team=ours),
+            "rep": make_user(team=ours),
+            "reader": make_user(Role.READ_ONLY, team=ours),
+            "gone": make_user(Role.MANAGER, team=ours, is_active=False),
+        }
+        owners = [(self.people["rep"], ours), (make_user(team=ours), ours), (None, ours)]
+        owners += [(make_user(team=theirs), theirs)]
+        sources = [
+            make_source(f"s{n}", monthly_cost=cost) for n, cost in enumerate(("310.00", None, "90.00"))
+        ]
+        self.pipeline = default_pipeline()
+        self.open = list(self.pipeline.stages.filter(kind="open").order_by("position"))
+        admin = Actor.system()
+        for nr in range(60):
+            owner, team = chance.choice(owners)
+            at = START + timedelta(hours=chance.randrange(24 * 39))
+            with clock.frozen(at):
+                lead = make_lead(source=chance.choice(sources), owner=owner, team=team)
+                Lead.objects.filter(pk=lead.pk).update(
+                    created_at=at,
+                    next_action_at=at + timedelta(days=3) if nr % 3 else None,
+                    next_action_kind="call" if nr % 3 else "",
+                )
+                utm = {"utm_source": "search", "utm_campaign": f"c{nr % 4}"} if nr % 2 else {}
+                Inquiry.objects.create(
+                    source=lead.source, channel="form", lead=lead, utm=utm, received_at=at, state="created"
+                )
+                if nr % 5 < 3:
+                    wait = timedelta(minutes=chance.randrange(600))
+                    event = TimelineEvent.objects.create(
+                        lead=lead, kind="call.logged", summary="called", actor_kind="user"
+                    )
+                    CallLog.objects.create(
+                        lead=lead, disposition="answered", occurred_at=at + wait, event=event, direction="out"
+                    )
+                if nr % 4 == 0:
+                    Task.objects.create(title="Call", lead=lead, assignee=owner)
+            if nr < 40:
+                self._walk(chance, lead, at, admin)
+
+    def _walk(self, chance: random.Random, lead: Lead, at: datetime, by: Actor) -> None:
+        with clock.frozen(at + timedelta(hours=1)):
+            card = create_opportunity(
+                by=by,
+                name="A garden",
+                lead=lead,
+                owner=lead.owner,
+                team=lead.team,
+                amount=Decimal(chance.randrange(100_000)) / 100 if chance.random() < 0.9 else None,
+                currency=chance.choice(["EUR", "EUR", "GBP", "USD"]),
+                forecast=chance.choice(["pipeline", "commit", "best_case"]),
+                probability_override=chance.choice([None, None, 33]),
+                expected_close=(at + timedelta(days=chance.randrange(90))).date(),
+            )
+            Opportunity.objects.filter(pk=card.pk).update(created_at=clock.now())
+        for step in range(chance.randrange(5)):
+            now = at + timedelta(hours=2 + 30 * (step + 1), minutes=chance.randrange(999))
+            with clock.frozen(now):
+                card.refresh_from_db()
+                if not card.is_open:
+                    reopen_opportunity(card.pk, by=by, stage=self.open[1])
+                elif (luck := chance.random()) < 0.6:
+                    move_opportunity(card.pk, by=by, stage=chance.choice(self.open))
+                elif luck < 0.85:
+                    win_opportunity(card.pk, by=by)
+                else:
+                    lose_opportunity(card.pk, by=by, reason="silent")
+
+    def seen(self, table: str, who: str) -> str:
+        """The asker's rows, as a condition in plain SQL."""
+        me, alive = self.people[who].pk, "deleted_at IS NULL"
+        alive += " AND merged_into_id IS NULL" if table == "crm_lead" else ""
+        teams = f"team_id IN (SELECT team_id FROM crm_teammember WHERE user_id = {me})"
+        rule = {
+            "admin": "true",
+            "manager": f"(owner_id = {me} OR {teams})",
+            "reader": f"(owner_id = {me} OR {teams})",
+            "rep": f"(owner_id = {me} OR (owner_id IS NULL AND {teams}))",
+            "gone": "false",
+        }[who]
+        return f"{alive} AND {rule}"
+
+
+def ask(statement: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def rates() -> None:
+    admin = actor(make_admin())
+    for day, pound in (("2025-12-01", "1.20"), ("2026-01-20", "1.30")):
+        set_exchange_rate(by=admin, base="GBP", quote="EUR", on=day, rate=pound)
+
+
+def test_funnel(world: World, django_assert_num_queries: Callable[..., Any]):
+    for who in ROLES:
+        with django_assert_num_queries(1):
+            steps = funnel(world.pipeline, world.people[who], PERIOD)
+        assert [step.name for step in steps] == ["Qualified", "Proposal", "Negotiation", "Won", "Lost"]
+        mine = (
+            f"opportunity_id IN (SELECT id FROM crm_opportunity WHERE {world.seen('crm_opportunity', who)})"
+        )
+        for step in steps:
+            position = step.name and world.pipeline.stages.get(pk=step.stage_id).position
+            moves = ask(
+                f"SELECT opportunity_id, at, to_stage_id FROM crm_stagechange WHERE {mine} "
+                f"AND at < '{PERIOD.until}' ORDER BY at, id"
+            )
+            first: dict[int, datetime] = {}
+            for card, at, to in moves:
+                if to == step.stage_id and at >= PERIOD.since:
+                    first.setdefault(card, at)
+            stages = {row[0]: row[1:] for row in ask("SELECT id, position, kind FROM crm_stage")}
+            later = {
+                card: [stages[to] for c, at, to in moves if c == card and at > first[card]] for card in first
+            }
+            assert step.entered == len(first)
+            assert step.went_on == sum(
+                any(place > position and kind != "lost" for place, kind in seen) for seen in later.values()
+            )
+            assert step.won == sum(any(kind == "won" for _place, kind in seen) for seen in later.values())
+            assert step.lost == sum(any(kind == "lost" for _place, kind in seen) for seen in later.values())
+            (median,) = ask(
+                "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds_in_from) FROM crm_stagechange "
+                f"WHERE {mine} AND from_stage_id = {step.stage_id} "
+                f"AND at >= '{PERIOD.since}' AND at < '{PERIOD.until}'"
+            )[0]
+            assert step.median_s == median
+        if who == "admin":
+            assert steps[0].entered >= 40
+            assert 0 < steps[0].conversion < 1
+        assert (sum(step.entered for step in steps) == 0) is (who == "gone")
+
+
+def test_conversion_by_source(world: World, django_assert_num_queries: Callable[..., Any]):
+    for who in ROLES:
+        with django_assert_num_queries(1):
+            figures = {row.name: row for row in by_source(world.people[who], PERIOD)}
+        span = f">= '{PERIOD.since}' AND {{0}} < '{PERIOD.until}'"
+        for name, row in figures.items():
+            source = ask(f"SELECT id FROM crm_leadsource WHERE name = '{name}'")[0][0]
+            leads = f"crm_lead WHERE source_id = {source} AND created_at {span.format('created_at')}"
+            cards = f"crm_opportunity WHERE source_id = {source}"
+            mine = world.seen("crm_opportunity", who)
+            assert (row.leads,) == ask(f"SELECT count(*) FROM {leads} AND {world.seen('crm_lead', who)}")[0]
+            assert (row.opportunities, row.won) == ask(
+                f"SELECT count(*) FILTER (WHERE created_at {span.format('created_at')}), count(*) FILTER "
+                f"(WHERE state = 'won' AND closed_at {span.format('closed_at')}) FROM {cards} AND {mine}"
+            )[0]
+            if who != "admin":
+                assert row.cost is None, "whoever sees a part cannot divide the whole cost by it"
+        if who == "admin":
+            # 5 January to 14 February: 27 of January's 31 days, 13 of February's 28
+            s0 = figures["s0"]
+            assert s0.cost == Decimal("310.00") * 27 / 31 + (Decimal("310.00") * 13 / 28).quantize(
+                Decimal("0.01")
+            )
+            assert s0.cost_per_won == (s0.cost / s0.won).quantize(Decimal("0.01"))
+            assert figures["s1"].cost_per_won is None
+        assert bool(figures) is (who != "gone")
+
+
+def test_the_cost_of_a_month_is_its_cost():
+    month = Period(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))
+    assert cost_of(Decimal("90.00"), month) == Decimal("90.00")
+    assert cost_of(None, month) is None
+
+
+def test_conversion_by_campaign(world: World, django_assert_num_queries: Callable[..., Any]):
+    for who in ROLES:
+        with django_assert_num_queries(1):
+            figures = by_utm(world.people[who], PERIOD)
+        hand = ask(
+            "SELECT 'search', '', i.utm ->> 'utm_campaign', count(*), 0, "
+            "count(*) FILTER (WHERE l.outcome = 'won') "
+            "FROM crm_lead l JOIN crm_inquiry i ON i.lead_id = l.id WHERE i.utm <> '{}' AND l.id IN "
+            f"(SELECT id FROM crm_lead WHERE {world.seen('crm_lead', who)}) GROUP BY 3 ORDER BY 4 DESC, 3"
+        )
+        got = [(r.source, r.medium, r.campaign, r.leads, r.converted, r.won) for r in figures]
+        assert got == hand
+        assert bool(got) is (who != "gone")
+
+
+def test_speed_of_the_first_answer(world: World, django_assert_num_queries: Callable[..., Any]):
+    for who in ROLES:
+        with django_assert_num_queries(1):
+            figures = first_answers(world.people[who], PERIOD, within=timedelta(hours=2))
+        hand = ask(
+            "SELECT count(*), count(c.id), "
+            "percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM c.occurred_at - i.received_at)), "
+            "percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM c.occurred_at - i.received_at)), "
+            "count(*) FILTER (WHERE c.occurred_at - i.received_at <= '2 hours') "
+            "FROM crm_inquiry i LEFT JOIN crm_calllog c ON c.lead_id = i.lead_id "
+            f"WHERE i.lead_id IN (SELECT id FROM crm_lead WHERE {world.seen('crm_lead', who)})"
+        )[0]
+        got = (figures.asked, figures.answered, figures.median_s, figures.p90_s, figures.in_time)
+        assert got == hand
+        if who == "admin":
+            assert figures.asked == 60
+            assert figures.share_in_time == figures.in_time / 60
+
+
+def test_follow_up_discipline(world: World, django_assert_max_num_queries: Callable[..., Any]):
+    for who in ROLES:
+        at = START + timedelta(days=20)
+        with django_assert_max_num_queries(1):
+            figures = follow_up_discipline(world.people[who], at=at)
+        hand = ask(
+            "SELECT owner_id, count(*), count(next_action_at), count(*) - count(next_action_at), "
+            f"count(*) FILTER (WHERE next_action_at < '{at}') FROM crm_lead "
+            f"WHERE status IN ('new', 'working', 'nurturing') AND {world.seen('crm_lead', who)} "
+            "GROUP BY owner_id ORDER BY 4 DESC, 1"
+        )
+        assert [(f.owner_id, f.open, f.planned, f.unplanned, f.overdue) for f in figures] == hand
+        assert bool(hand) is (who != "gone")
+
+
+def test_workload(world: World, django_assert_max_num_queries: Callable[..., Any]):
+    for who in ROLES:
+        with django_assert_max_num_queries(4):
+            loads = {load.user.pk: load for load in workload(world.people[who])}
+        for table, name, alive in (
+            ("crm_lead", "leads", "status IN ('new', 'working', 'nurturing')"),
+            ("crm_opportunity", "opportunities", "state = 'open'"),
+        ):
+            hand = dict(
+                ask(
+                    f"SELECT owner_id, count(*) FROM {table} WHERE owner_id IS NOT NULL AND {alive} "
+                    f"AND {world.seen(table, who)} GROUP BY owner_id"
+                )
+            )
+            assert {pk: getattr(load, name) for pk, load in loads.items() if getattr(load, name)} == hand
+
+
+def test_forecast_against_history(world: World, django_assert_max_num_queries: Callable[..., Any]):
+    for who in ROLES:
+        rates()
+        with django_assert_max_num_queries(3):
+            figures = forecast(world.people[who], currency="EUR", at=PERIOD.until, history=PERIOD)
+        mine = world.seen("crm_opportunity", who)
+        for expected in figures:
+            hand = ask(
+                "SELECT coalesce(round(sum(o.amount * "
+                "CASE o.currency WHEN 'GBP' THEN 1.30 ELSE 1 END), 2), 0), "
+                "coalesce(round(sum(o.amount * coalesce(o.probability_override, s.probability) / 100 "
+                "* CASE o.currency WHEN 'GBP' THEN 1.30 ELSE 1 END), 2), 0), count(*) "
+                "FROM crm_opportunity o JOIN crm_stage s ON s.id = o.stage_id "
+                f"WHERE o.state = 'open' AND o.currency <> 'USD' AND o.forecast = '{expected.category}' "
+                f"AND o.id IN (SELECT id FROM crm_opportunity WHERE {mine})"
+            )[0]
+            assert (expected.total.amount, expected.total.weighted, expected.total.n) == hand
+            won, closed = ask(
+                "SELECT count(*) FILTER (WHERE state = 'won'), count(*) FROM crm_opportunity "
+                f"WHERE state <> 'open' AND forecast = '{expected.category}' AND {mine} "
+                f"AND closed_at >= '{PERIOD.since}' AND closed_at < '{PERIOD.until}'"
+            )[0]
+            assert (expected.win_rate, expected.of) == (won / closed if closed else None, closed)
+            months = dict(
+                ask(
+                    "SELECT date_trunc('month', expected_close)::date, count(*) FROM crm_opportunity "
+                    f"WHERE state = 'open' AND currency <> 'USD' "
+                    f"AND forecast = '{expected.category}' AND {mine} "
+                    "GROUP BY 1"
+                )
+            )
+            assert {m: t.n for m, t in expected.by_month.items() if t.n} == months
+        if who == "admin":
+            assert any(expected.total.left_out == ("USD",) for expected in figures)
+
+
+def test_what_was_won_by_month_at_the_rates_of_its_days(world: World):
+    rates()
+    won = won_by_month(world.people["admin"], currency="EUR", period=PERIOD)
+    hand = ask(
+        "SELECT date_trunc('month', closed_at)::date, round(sum(coalesce(amount, 0) * CASE "
+        "WHEN currency = 'EUR' THEN 1 WHEN closed_at < '2026-01-20' THEN 1.20 ELSE 1.30 END), 2) "
+        "FROM crm_opportunity WHERE state = 'won' AND currency <> 'USD' "
+        f"AND closed_at < '{PERIOD.until}' GROUP BY 1"
+    )
+    assert {month: t.amount for month, t in won.items() if t.n} == dict(hand)
+    cards = Opportunity.objects.filter(state="won", closed_at__lt=PERIOD.until)
+    with_days = total_closed(cards, currency="EUR")
+    assert with_days.amount == sum(t.amount for t in won.values())
+
+
+def test_a_sum_at_an_old_date_uses_the_rate_of_then_and_names_what_had_none():
+    rates()
+    for amount, currency in (("100", "EUR"), ("10", "GBP"), ("7", "USD")):
+        create_opportunity(by=Actor.system(), name="Hedge", amount=amount, currency=currency)
+    cards = Opportunity.objects.all()
+    now = total(cards, currency="EUR", on=date(2026, 2, 1))
+    assert (now.amount, now.n, now.left_out, now.left_out_n) == (Decimal("113.00"), 2, ("USD",), 1)
+    assert now.weighted == Decimal("22.60")
+    assert total(cards, currency="EUR", on=date(2026, 1, 19)).amount == Decimal("112.00")
+    before = total(cards, currency="EUR", on=date(2025, 11, 30))
+    assert (before.amount, before.left_out) == (Decimal("100.00"), ("GBP", "USD"))
+    inverse = total(cards, currency="GBP", on=date(2026, 2, 1))
+    assert (inverse.amount, inverse.left_out) == (Decimal("86.92"), ("USD",))  # 10 + 100 / 1.30
+    assert total(Opportunity.objects.none(), currency="EUR", on=date(2026, 2, 1)).amount == 0
+
+
+def test_cents_are_rounded_once_at_the_end():
+    rates()
+    day = date(2026, 2, 1)
+    parts = [("GBP", day, Decimal("0.01"), Decimal(0), 1)] * 10
+    assert add_up(parts, currency="EUR").amount == Decimal("0.13")
+
+
+def test_the_board_shows_what_hand_written_sql_shows(world: World):
+    for who in ROLES:
+        rates()
+        with clock.frozen(PERIOD.until):
+            columns = board(world.pipeline, world.people[who], currency="EUR")
+        mine = world.seen("crm_opportunity", who)
+        assert [column.stage.name for column in columns] == ["Qualified", "Proposal", "Negotiation"]
+        for column in columns:
+            hand = ask(
+                f"SELECT id FROM crm_opportunity WHERE stage_id = {column.stage.pk} "
+                f"AND {mine} ORDER BY rank, id"
+            )
+            assert [(card.pk,) for card in column.cards] == hand
+            assert column.n == len(hand)
+            amounts = ask(
+                "SELECT coalesce(round(sum(amount * CASE currency WHEN 'GBP' THEN 1.30 ELSE 1 END), 2), 0), "
+                f"coalesce(round(sum(amount * coalesce(probability_override, "
+                f"{column.stage.probability}) / 100 "
+                "* CASE currency WHEN 'GBP' THEN 1.30 ELSE 1 END), 2), 0) FROM crm_opportunity "
+                f"WHERE stage_id = {column.stage.pk} AND currency <> 'USD' AND {mine}"
+            )[0]
+            assert (column.total.amount, column.total.weighted) == amounts
+            stalled = ask(
+                f"SELECT id FROM crm_opportunity WHERE stage_id = {column.stage.pk} AND {mine} "
+                f"AND last_event_at < timestamptz '{PERIOD.until}' - {column.stage.rot_days} * "
+                f"interval '1 day'"
+            )
+            assert {card.pk for card in column.cards if card.is_stalled} == {pk for (pk,) in stalled}
+
+
+def test_a_board_of_many_cards_takes_as_many_statements_as_an_empty_one_and_goes_on_where_it_ended(
+    django_assert_num_queries: Callable[..., Any],
+):
+    rep = make_user(team=make_team())
+    pipeline = default_pipeline()
+    stage = pipeline.stages.get(name="Qualified")
+    with django_assert_num_queries(4):  # nothing to convert: no rates
+        board(pipeline, rep, currency="EUR")
+    for nr in range(2 * SHOWN + 3):
+        create_opportunity(by=actor(rep), name=f"Hedge {nr}", currency="GBP", amount="1")
+    with django_assert_num_queries(5):
+        first, *_rest = board(pipeline, rep, currency="EUR")
+        assert [str(card.owner) for card in first.cards] == [str(rep)] * SHOWN
+    assert (first.n, len(first.cards)) == (2 * SHOWN + 3, SHOWN)
+    assert first.total.left_out == ("GBP",)
+    seen, after = [card.pk for card in first.cards], first.more_after
+    while after:
+        with django_assert_num_queries(1):
+            cards, after = more_cards(stage, rep, after=after)
+        seen += [card.pk for card in cards]
+    order = Opportunity.objects.order_by("rank", "pk").values_list("pk", flat=True)
+    assert seen == list(order)
+    (mine, *_rest) = board(pipeline, make_admin(), currency="EUR", owner=make_user())
+    assert (mine.n, mine.cards) == (0, [])
+
+
+def test_stalled_cards_are_found_as_their_stage_says(noon: datetime):
+    pipeline = default_pipeline()
+    fresh, old, closed = (create_opportunity(by=Actor.system(), name=n) for n in ("a", "b", "c"))
+    long_ago = noon - timedelta(days=15)
+    win_opportunity(closed.pk, by=Actor.system())
+    Opportunity.objects.filter(pk__in=[old.pk, closed.pk]).update(last_event_at=long_ago)
+    assert list(Opportunity.objects.stalled(noon)) == [old]
+    assert list(Opportunity.objects.stalled(noon - timedelta(days=2))) == []
+    update_opportunity(old.pk, by=Actor.system(), name="touched")
+    assert list(Opportunity.objects.stalled(noon)) == []
+    assert set(Opportunity.objects.stalled(noon + timedelta(days=15))) == {fresh, old}
+    pipeline.stages.update(rot_days=None)
+    assert list(Opportunity.objects.stalled(noon + timedelta(days=99))) == []
+    assert StageChange.objects.count() == 4
