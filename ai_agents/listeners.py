@@ -83,13 +83,6 @@ def _cancel_queued(lead_id: int, error: str) -> None:
     queue.cancel(waiting, error=error)
 
 
-def forget_queued_work(event: events.PersonErased) -> None:
-    waiting = AgentTask.objects.filter(
-        lead_id=event.lead_id, state=TaskState.QUEUED, kind__in=[ANALYSIS, DRAFT]
-    )
-    queue.cancel(waiting, error="erased")
-
-
 @events.on(events.LeadsRemoved)
 def forget_work_on_removed_leads(event: events.LeadsRemoved) -> None:
     waiting = AgentTask.objects.filter(lead_id__in=event.lead_ids, state=TaskState.QUEUED)

@@ -9,12 +9,13 @@ from django.http import HttpRequest
 from crm.actions.leads import update_lead
 from crm.actions.search import matching
 from crm.admin.base import RecordAdmin
+from crm.admin.duplicates import MergeTwo
 from crm.models import Actor, ContactPoint, Inquiry, Lead, Score, TimelineEvent
 from crm.permissions import Verb
 
 
 @admin.register(Lead)
-class LeadAdmin(RecordAdmin):
+class LeadAdmin(MergeTwo):
     """Repair of a lead's own fields."""
 
     change_verb = Verb.EDIT

@@ -2,11 +2,15 @@
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from crm.actions.imports import preview_undo_import, undo_import
 from crm.actions.tokens import revoke_token
 from crm.admin.base import RecordAdmin
+from crm.admin.duplicates import ask
+from crm.errors import CRMError
 from crm.models import Actor, ApiToken, ImportJob, Job
 from crm.permissions import Verb
 
@@ -49,6 +53,43 @@ class ImportJobAdmin(RecordAdmin):
     )
     list_select_related = ("created_by",)
     list_filter = ("state",)
+    actions = ("undo",)
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return self.has_module_permission(request)
+
+    @admin.action(description=gettext_lazy("Undo this import"), permissions=["import"])
+    def undo(self, request: HttpRequest, jobs: QuerySet[ImportJob]) -> HttpResponse | None:
+        """First what it would do, then the doing, by the queue."""
+        by, found = Actor.of(request.user), list(jobs[:2])  # type: ignore[arg-type]
+        if len(found) != 1:
+            messages.error(request, _("Select one import."))
+            return None
+        try:
+            if "confirmed" not in request.POST:
+                return ask(self, request, jobs, title=_("Undo this import"), told=_told(found[0], by))
+            undo_import(found[0].pk, by=by)
+        except CRMError as refused:
+            messages.error(request, str(refused))
+            return None
+        messages.success(request, _("The import is being undone; its page shows how far it is."))
+        return None
+
+
+def _told(job: ImportJob, by: Actor) -> list[str]:
+    """What undo would do with this import, kept rows by name."""
+    count = preview_undo_import(job.pk, by=by)
+    counted = _("%(removed)s leads are removed, %(restored)s rows put back, %(kept)s kept.") % {
+        "removed": f"{count.removed:,}",
+        "restored": f"{count.restored:,}",
+        "kept": f"{count.kept:,}",
+    }
+    rows = [
+        _("line %(line)s, %(lead)s: %(reason)s")
+        % {"line": row.line_no, "lead": row.lead, "reason": row.reason}
+        for row in count.examples
+    ]
+    return [counted, *rows]
 
 
 @admin.register(Job)
