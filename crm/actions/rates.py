@@ -1,7 +1,7 @@
 """How often something may happen, counted for all processes in one UNLOGGED table: one upsert a hit."""
 
-import time
 from dataclasses import dataclass
+from time import time
 
 from django.db import connection
 from django.utils.translation import gettext as _
@@ -31,7 +31,7 @@ class Rate:
 
 def count_hit(bucket: str, *, limit: int, window_s: int = 60) -> Rate:
     """Count one hit. Windows that are over are swept out by crm.tasks.sweep."""
-    now = time.time()
+    now = time()
     window = int(now // window_s)
     ends_at = (window + 1) * window_s
     with connection.cursor() as cursor:

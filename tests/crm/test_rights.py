@@ -24,7 +24,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from crm.actions.tokens import create_token
-from crm.models import ApiToken, FollowUp, ImportJob, Lead, Role, Undo
+from crm.models import ApiToken, CaptureForm, FollowUp, ImportJob, Lead, Role, Undo
 from tests.factories import make_follow_up, make_import, make_lead, make_team, make_user
 from tests.tables import state_of_tables
 
@@ -66,7 +66,7 @@ FORMS: dict[str, dict[str, str]] = {
     "POST /agents/{pool}/scale/": {"target": "5"},
     "POST /agents/{pool}/switch/": {"to": "pause"},
 }
-SET_UP = ("crm/user", "crm/team", "crm/leadsource", "crm/customfield")
+SET_UP = ("crm/captureform", "crm/user", "crm/team", "crm/leadsource", "crm/customfield")
 ADDED = tuple(page for page in SET_UP if page != "crm/user")  # people come by invitation
 READ = ("crm/lead", "crm/followup", "crm/message", "crm/inquiry", "crm/score", "crm/timelineevent")
 # Addresses whose answers are shown elsewhere: sign-in by tests/gardenos; the admin's, of which TABLE holds
@@ -123,6 +123,12 @@ class World:
             team = theirs if record == "foreign" else ours
             lead = make_lead(email="customer@example.com", message="A garden?", owner=owner, team=team)
             self.leads[record], self.follow_ups[record] = lead, make_follow_up(lead)
+        CaptureForm.objects.create(
+            source=self.leads["own"].source,
+            name="Garden",
+            slug="garden",
+            fields=[{"name": "name", "label": "Name"}],
+        )
         self.imports: dict[str, ImportJob] = {}
         for record, by in {"own": self.user, "foreign": stranger}.items():
             self.imports[record] = make_import(by)
@@ -163,6 +169,7 @@ class World:
             "{mate}": self.mate,
         }.items():
             template = template.replace(name, str(found.public_id if found else uuid4()))
+        template = template.replace("{form}", "garden" if record == "own" else "nothing")
         template = template.replace("{pool}", "lead_analysis" if record == "own" else "nothing")
         return template.replace("{lead_pk}", str(lead.pk if lead else 2**40))
 
@@ -229,7 +236,7 @@ def test_a_browser_cannot_be_tricked_into_writing():
     world.client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     world.client.force_login(world.user)
     for line in LINES:
-        if line.method == "GET":
+        if line.method == "GET" or line.path.startswith(("/f/", "/confirm/")):  # strangers' pages: no session
             continue
         with transaction.atomic():
             before = state_of_tables()

@@ -1,0 +1,219 @@
+"""Public forms: a page, a variant for frames of other sites, and the target of a customer's own HTML.
+
+No session, no cookie, no JavaScript. What a person would correct is answered beside its field; all else gets
+the same thanks, so that nobody learns what was taken for spam.
+"""
+
+import re
+import time
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.utils import translation
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from crm.actions.capture import Submission, confirm_inquiry, count_submission, form_behind, submit_form
+from crm.actions.capture_forms import CUSTOM
+from crm.actions.spam import Signals
+from crm.errors import InvalidValue, LinkExpired, RateLimited
+from crm.models import CaptureForm, CustomField, FieldType
+from crm.web.base import client_address
+
+HONEYPOT = "website"
+SHOWN_AT, KEY, NEXT, CONSENT = "shown_at", "key", "next", "consent"
+UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+_SALT = "crm.form"
+_KEY = re.compile(r"[0-9a-f-]{36}")
+_TYPES = {"email": "email", "phone": "tel"}
+_FILLS = {
+    "name": "name",
+    "company": "organization",
+    "title": "organization-title",
+    "email": "email",
+    "phone": "tel",
+    "country": "country",
+    "physical_address": "street-address",
+}
+_LONG = {"message": 20_000, "physical_address": 500}
+
+
+# Exempt from CSRF: strangers have no session to abuse, the form sets no cookie, and its origin is checked.
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def form_page(request: HttpRequest, slug: str) -> HttpResponse:
+    """The form as a page of its own, and the target of a customer's own HTML."""
+    return _form(request, slug, is_embedded=False)
+
+
+@csrf_exempt  # as form_page
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def form_embed(request: HttpRequest, slug: str) -> HttpResponse:
+    """The form for a frame: only the sites it allows may show it."""
+    return _form(request, slug, is_embedded=True)
+
+
+@csrf_exempt  # as form_page; the token in the address is what counts
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def form_confirm(request: HttpRequest, token: str) -> HttpResponse:
+    """Double opt-in. Looking changes nothing (mail scanners follow links); the button does."""
+    form = form_behind(token)
+    with translation.override(form.locale if form else None):
+        try:
+            if form is None:
+                raise LinkExpired
+            if request.method == "POST":
+                confirm_inquiry(token)
+                return render(request, "crm/public/thanks.html", {"form": form, "is_confirmed": True})
+        except LinkExpired:
+            return render(request, "crm/public/link_gone.html", {"form": form}, status=410)
+        return render(request, "crm/public/confirm.html", {"form": form})
+
+
+def _form(request: HttpRequest, slug: str, *, is_embedded: bool) -> HttpResponse:
+    form = get_object_or_404(CaptureForm.objects.select_related("source"), slug=slug, is_active=True)
+    with translation.override(form.locale):
+        response = _answer(request, form, is_embedded=is_embedded)
+    if is_embedded:
+        response.xframe_options_exempt = True  # type: ignore[attr-defined]
+        response._csp_replace = {"frame-ancestors": ["'self'", *form.allowed_origins]}  # type: ignore[attr-defined]
+    return response
+
+
+def _answer(request: HttpRequest, form: CaptureForm, *, is_embedded: bool) -> HttpResponse:
+    if request.method != "POST":
+        return _page(request, form, {}, is_embedded=is_embedded)
+    if not _may_post(request, form):
+        return _plain(request, form, "crm/public/not_from_here.html", 403, is_embedded=is_embedded)
+    try:
+        count_submission(form, client_address(request))
+    except RateLimited as refused:
+        response = _plain(request, form, "crm/public/too_often.html", 429, is_embedded=is_embedded)
+        response["Retry-After"] = str(refused.details["retry_after_s"])
+        return response
+    try:
+        submit_form(form, _submission(request, form))
+    except InvalidValue as wrong:
+        return _page(request, form, {wrong.field: str(wrong)}, is_embedded=is_embedded)
+    target = request.POST.get(NEXT, "")
+    if target and _origin(target) in form.allowed_origins:
+        return HttpResponseRedirect(target, status=303)
+    return _plain(request, form, "crm/public/thanks.html", 202, is_embedded=is_embedded)
+
+
+def _page(
+    request: HttpRequest, form: CaptureForm, errors: dict[str, str], *, is_embedded: bool
+) -> HttpResponse:
+    sent = request.POST if request.method == "POST" else {}
+    key = sent.get(KEY, "")
+    context = {
+        "form": form,
+        "is_embedded": is_embedded,
+        "fields": _fields(form, sent, errors),
+        "consent_error": errors.get("consent", ""),
+        "has_agreed": CONSENT in sent,
+        "errors": errors,
+        "shown_at": sent.get(SHOWN_AT) or signing.TimestampSigner(salt=_SALT).sign(form.slug),
+        "key": key if _KEY.fullmatch(key) else str(uuid4()),
+        "utm": _utm(request),
+    }
+    return render(request, "crm/public/form.html", context, status=400 if errors else 200)
+
+
+def _plain(
+    request: HttpRequest, form: CaptureForm, template: str, status: int, *, is_embedded: bool
+) -> HttpResponse:
+    return render(request, template, {"form": form, "is_embedded": is_embedded}, status=status)
+
+
+def _fields(form: CaptureForm, sent: Any, errors: dict[str, str]) -> list[dict[str, Any]]:
+    """What the template draws. One query, if own fields are asked for."""
+    keys = [one["name"].removeprefix(CUSTOM) for one in form.fields if one["name"].startswith(CUSTOM)]
+    own = {one.key: one for one in CustomField.objects.filter(target="lead", key__in=keys)} if keys else {}
+    return [
+        {
+            "name": one["name"],
+            "id": f"field-{number}",
+            "label": one["label"],
+            "is_required": one.get("is_required", False),
+            "value": sent.get(one["name"], ""),
+            "error": errors.get(one["name"], ""),
+            "autocomplete": _FILLS.get(one["name"], "off"),
+            "most": _LONG.get(one["name"], 200),
+            **_kind(one["name"], own.get(one["name"].removeprefix(CUSTOM))),
+        }
+        for number, one in enumerate(form.fields)
+    ]
+
+
+def _kind(name: str, own: CustomField | None) -> dict[str, Any]:
+    if name in _LONG:
+        return {"kind": "area"}
+    if own is None:
+        return {"kind": "input", "type": _TYPES.get(name, "text")}
+    if own.type == FieldType.CHOICE:
+        return {"kind": "select", "options": own.options}
+    if own.type == FieldType.BOOLEAN:
+        return {"kind": "check"}
+    types = {FieldType.NUMBER: "number", FieldType.DATE: "date"}
+    return {"kind": "input", "type": types.get(FieldType(own.type), "text")}
+
+
+def _submission(request: HttpRequest, form: CaptureForm) -> Submission:
+    key = request.POST.get(KEY, "")
+    return Submission(
+        values={one["name"]: request.POST.get(one["name"], "") for one in form.fields},
+        has_agreed=CONSENT in request.POST,
+        signals=Signals(
+            honeypot=bool(request.POST.get(HONEYPOT, "")), filled_in_s=_filled_in_s(request, form)
+        ),
+        address=client_address(request),
+        page=request.headers.get("Referer", "").partition("?")[0],
+        utm=_utm(request),
+        key=f"form:{key}" if _KEY.fullmatch(key) else "",
+    )
+
+
+def _filled_in_s(request: HttpRequest, form: CaptureForm) -> float | None:
+    """Seconds since our page was shown; None for a customer's own HTML, 0 for a forged time."""
+    shown_at = request.POST.get(SHOWN_AT)
+    if shown_at is None:
+        return None
+    signer = signing.TimestampSigner(salt=_SALT)
+    try:
+        if signer.unsign(shown_at) != form.slug:
+            return 0
+        written = signing.b62_decode(shown_at.split(":")[-2])
+    except (signing.BadSignature, IndexError, ValueError):
+        return 0
+    return max(0.0, time.time() - written)
+
+
+def _utm(request: HttpRequest) -> dict[str, str]:
+    given = request.POST if request.method == "POST" else request.GET
+    found = {name: given.get(name, "").replace("\0", "").strip()[:100] for name in UTM}
+    return {name: value for name, value in found.items() if value}
+
+
+def _may_post(request: HttpRequest, form: CaptureForm) -> bool:
+    """Browsers name the site a POST comes from; whoever hides it is not let in."""
+    origin = request.headers.get("Origin") or _origin(request.headers.get("Referer", ""))
+    own = {settings.SITE_URL, f"{request.scheme}://{request.get_host()}"}
+    return origin in own or origin in form.allowed_origins
+
+
+def _origin(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
