@@ -32,6 +32,7 @@ from crm.actions.imports import advance_import, stalled_imports
 from crm.actions.leads import wake_due_leads
 from crm.actions.leaving import hand_back_work, unfinished_leavers
 from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings, finish_sending
+from crm.actions.sealing import seal_audit_log
 from crm.mail.transport import deliver
 from crm.models import Actor, Message, MessageState, acting_as
 
@@ -132,6 +133,8 @@ def heartbeat_age_s(cluster: str) -> float | None:
 def heartbeat(cluster: str) -> None:
     """Run by a worker of `cluster`, so that its row tells that the whole road through the queue is open."""
     stamp(f"cluster:{cluster}")
+    if cluster == DEFAULT:  # comes every 10 s, which is the rhythm of the seals
+        seal_audit_log()
 
 
 def send_heartbeat(cluster: str) -> None:

@@ -1,8 +1,16 @@
 """How people get an account."""
 
+from typing import Any
+
 from allauth.account.adapter import DefaultAccountAdapter
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
+
+from crm.actions.audit import audit
+from crm.keyed_hash import keyed_hash
+from crm.models import Actor, User
 
 
 class InvitedOnlyAdapter(DefaultAccountAdapter):
@@ -23,3 +31,23 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
             return super().is_safe_url(url)
         except ValueError:
             return False
+
+
+@receiver(user_logged_in)
+def _audit_sign_in(user: User, **kwargs: Any) -> None:
+    audit("user.signed_in", "signed in", by=Actor.of(user), target=user)
+
+
+@receiver(user_logged_out)
+def _audit_sign_out(user: User | None, **kwargs: Any) -> None:
+    if user is not None:
+        audit("user.signed_out", "signed out", by=Actor.of(user), target=user)
+
+
+@receiver(user_login_failed)
+def _audit_refusal(credentials: dict[str, Any], **kwargs: Any) -> None:
+    """A known address by its account, an unknown one by its keyed hash alone."""
+    address = str(credentials.get("email") or credentials.get("username") or "").strip().lower()
+    user = User.objects.filter(email__iexact=address).first()
+    data = {} if user else {"address": keyed_hash("sign-in", address)}
+    audit("user.sign_in_failed", "could not sign in", by=Actor.customer("web"), target=user, **data)

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from ai_agents.models import AgentPool
 from crm import events
+from crm.actions.audit import audit
 from crm.errors import OutOfBounds
 from crm.models import Actor, ActorKind
 from crm.permissions import Verb, require
@@ -41,7 +42,7 @@ def scale_agents(kind: str, *, target: int, by: Actor) -> AgentPool:
     if isinstance(target, bool) or not isinstance(target, int) or not least <= target <= most:
         raise OutOfBounds(_("Choose a number from %d to %d.") % (least, most), field="target")
     pool.target = target
-    return _changed(pool, "target")
+    return _changed(pool, "target", by=by)
 
 
 @transaction.atomic
@@ -51,7 +52,7 @@ def pause_agents(kind: str, *, by: Actor, because: str = "") -> AgentPool:
     """
     pool = _locked(kind, by)
     pool.paused, pool.paused_because = True, because[:200]
-    return _changed(pool, "paused", "paused_because")
+    return _changed(pool, "paused", "paused_because", by=by)
 
 
 @transaction.atomic
@@ -59,7 +60,7 @@ def resume_agents(kind: str, *, by: Actor) -> AgentPool:
     """Go on claiming. Errors as scale_agents."""
     pool = _locked(kind, by)
     pool.paused, pool.paused_because = False, ""
-    return _changed(pool, "paused", "paused_because")
+    return _changed(pool, "paused", "paused_because", by=by)
 
 
 @transaction.atomic
@@ -67,7 +68,7 @@ def pause_all(*, because: str) -> None:
     """The engine's own brake: the provider refuses us, until a person acts."""
     for pool in AgentPool.objects.select_for_update().filter(paused=False).order_by("pk"):
         pool.paused, pool.paused_because = True, because[:200]
-        _changed(pool, "paused", "paused_because")
+        _changed(pool, "paused", "paused_because", by=Actor.system())
 
 
 def _locked(kind: str, by: Actor) -> AgentPool:
@@ -76,8 +77,10 @@ def _locked(kind: str, by: Actor) -> AgentPool:
     return AgentPool.objects.select_for_update().get(kind=kind)
 
 
-def _changed(pool: AgentPool, *fields: str) -> AgentPool:
+def _changed(pool: AgentPool, *fields: str, by: Actor) -> AgentPool:
     pool.save_changed(*fields)
+    values = {name: getattr(pool, name) for name in fields}
+    audit("agentpool.changed", f"changed {', '.join(fields)}", by=by, target=pool, values=values)
     events.publish(events.AgentPoolChanged(pool.kind))
     return pool
 

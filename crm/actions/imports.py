@@ -15,6 +15,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from crm import clock, events
+from crm.actions.audit import audit
 from crm.actions.base import check_version
 from crm.actions.intake import default_source
 from crm.errors import ImportRefused, TransitionRefused, UndoRefused
@@ -220,6 +221,7 @@ def run_import(import_id: int, *, by: Actor, analyse: str | int = "", in_process
         return job
     job.analyse = known_analyse(analyse or job.analyse)
     job.state, job.started_at, job.error = ImportState.RUNNING, clock.now(), ""
+    audit("import.run", f"ran an import of {job.rows_total} rows", by=by, target=job, policy=job.policy)
     job.rows_created = job.rows_updated = job.rows_skipped = job.rows_failed = job.rows_done = 0
     job.save_changed(
         "analyse",

@@ -69,8 +69,10 @@ def update_user(user_id: int, *, by: Actor, version: int | None = None, **change
         end_access(user, by=by)
         user.save(update_fields=["password", "is_accepting"])
         changes.pop("is_accepting", None)
-    change_record(user, changes)
+    changed = change_record(user, changes)
     _audit_rights(user, before, by=by)
+    if rest := sorted(set(changed) - set(before)):
+        audit("user.changed", f"Changed {', '.join(rest)}", by=by, target=user, fields=rest)
     return user
 
 
@@ -98,14 +100,26 @@ def set_member(team: Team, user: User, *, by: Actor, role: str = TeamRole.MEMBER
     require(by, Verb.SET_UP)
     if role not in TeamRole.values:
         raise InvalidValue(_("There is no such part in a team."), field="role")
-    return TeamMember.objects.update_or_create(team=team, user=user, defaults={"role": role})[0]
+    member, is_new = TeamMember.objects.update_or_create(team=team, user=user, defaults={"role": role})
+    audit(
+        "team.member_set",
+        "took somebody into a team" if is_new else "changed somebody's part in a team",
+        by=by,
+        target=team,
+        user=str(user.public_id),
+        role=role,
+    )
+    return member
 
 
 @transaction.atomic
 def remove_member(team: Team, user: User, *, by: Actor) -> None:
     """Take a user out of a team; their leads stay theirs. Raises PermissionRefused."""
     require(by, Verb.SET_UP)
-    TeamMember.objects.filter(team=team, user=user).delete()
+    if TeamMember.objects.filter(team=team, user=user).delete()[0]:
+        audit(
+            "team.member_removed", "took somebody out of a team", by=by, target=team, user=str(user.public_id)
+        )
 
 
 def save_source(
@@ -150,20 +164,30 @@ def _save(
         record = model(**changes)
         check_record(record)
         record.save()
+        audit(f"{model._meta.model_name}.made", f"made a {model._meta.verbose_name}", by=by, target=record)
         return record
     record = model._default_manager.select_for_update(of=("self",)).get(pk=record_id)
     check_version(record, version)
-    change_record(record, changes)
+    if changed := change_record(record, changes):
+        audit(
+            f"{model._meta.model_name}.changed",
+            f"changed {', '.join(changed)}",
+            by=by,
+            target=record,
+            fields=changed,
+        )
     return record
 
 
-def change_record(record: VersionedRecord, changes: dict[str, Any]) -> None:
+def change_record(record: VersionedRecord, changes: dict[str, Any]) -> list[str]:
+    """Change what differs, and return its names. Raises InvalidValue."""
     changed = [name for name, value in changes.items() if getattr(record, name) != value]
     for name in changed:
         setattr(record, name, changes[name])
     check_record(record)
     if changed:
         record.save_changed(*changed)
+    return changed
 
 
 def check_record(record: VersionedRecord) -> None:

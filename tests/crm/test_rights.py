@@ -68,7 +68,15 @@ FORMS: dict[str, dict[str, str]] = {
 }
 SET_UP = ("crm/captureform", "crm/user", "crm/team", "crm/leadsource", "crm/customfield")
 ADDED = tuple(page for page in SET_UP if page != "crm/user")  # people come by invitation
-READ = ("crm/lead", "crm/followup", "crm/message", "crm/inquiry", "crm/score", "crm/timelineevent")
+READ = (
+    "crm/lead",
+    "crm/followup",
+    "crm/message",
+    "crm/inquiry",
+    "crm/score",
+    "crm/timelineevent",
+    "crm/auditlog",
+)
 # Addresses whose answers are shown elsewhere: sign-in by tests/gardenos; the admin's, of which TABLE holds
 # examples, because all its pages stand on RecordAdmin, by tests/crm/test_admin.py.
 ELSEWHERE = re.compile(r"/accounts/.*|/admin/.*")

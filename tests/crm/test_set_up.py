@@ -120,8 +120,8 @@ def test_a_source_is_made_and_changed(by: Actor):
 def test_a_changed_role_is_written_down_with_who_and_what(by: Actor):
     user = make_user()
     update_user(user.pk, by=by, name="Only the name")
-    assert not AuditLog.objects.exists()
+    assert not AuditLog.objects.filter(action="user.role_changed").exists()
     update_user(user.pk, by=by, role=Role.MANAGER)
-    entry = AuditLog.objects.get()
+    entry = AuditLog.objects.get(action="user.role_changed")
     assert (entry.action, entry.actor, entry.target_id) == ("user.role_changed", by.user, str(user.public_id))
     assert entry.data == {"before": "rep", "after": "manager"}
