@@ -25,7 +25,8 @@ class CandidateState(models.TextChoices):
 
 def _pair(target: str) -> Q:
     others = {f"{kind}_{side}": None for kind in MergeTarget.values if kind != target for side in ("a", "b")}
-    return Q(target=target, **{f"{target}_a__lt": F(f"{target}_b")}, **others)
+    both = {f"{target}_{side}__isnull": False for side in ("a", "b")}  # a < NULL would be unknown, and pass
+    return Q(target=target, **{f"{target}_a__lt": F(f"{target}_b")}, **both, **others)
 
 
 class DuplicateCandidate(VersionedRecord):
