@@ -20,6 +20,7 @@ class AIAgentsConfig(AppConfig):
         """
         import_module("ai_agents.checks")
         import_module("ai_agents.listeners")
+        import_module("ai_agents.personal_data")
         status = import_module("ai_agents.actions.status")
         ports.fill(
             price_of_analysis=status.price_of_analysis, ai_status=status.ai_status, pending=status.pending

@@ -4,7 +4,6 @@ belongs to.
 
 from ai_agents import tasks
 from ai_agents.actions import queue
-from ai_agents.actions.calls import wipe_calls
 from ai_agents.actions.follow_on import draft_for_promising
 from ai_agents.actions.requests import ANALYSIS, DRAFT, request_analysis, request_draft
 from ai_agents.llm.providers import current_provider
@@ -72,10 +71,9 @@ def obey_the_switch(event: events.LeadAISwitched) -> None:
 
 
 @events.on(events.PersonErased)
-def forget_the_person(event: events.PersonErased) -> None:
-    """Cancel what is queued, and wipe what models were shown and said; numbers stay."""
+def forget_queued_work(event: events.PersonErased) -> None:
+    """What models were shown and said is blanked by the erasure itself (ai_agents/personal_data.py)."""
     _cancel_queued(event.lead_id, "erased")
-    wipe_calls(event.lead_id)
 
 
 def _cancel_queued(lead_id: int, error: str) -> None:

@@ -11,5 +11,11 @@ class CRMConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what listens to events: reactions of the domain, the queue's tasks, the live feed."""
-        for module in ("actions.reactions", "actions.scores", "tasks", "live.broadcast"):
+        for module in (
+            "actions.reactions",
+            "actions.person_copies",
+            "actions.scores",
+            "tasks",
+            "live.broadcast",
+        ):
             import_module(f"crm.{module}")

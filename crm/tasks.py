@@ -26,12 +26,14 @@ from django_q.signals import post_spawn
 from crm import clock, events
 from crm.actions.counts import fold_dashboard_counts
 from crm.actions.duplicates import sweep_duplicates
+from crm.actions.erasure import sync_ledger
 from crm.actions.follow_ups import expire_follow_ups
 from crm.actions.housekeeping import delete_expired
 from crm.actions.imports import advance_import, stalled_imports
 from crm.actions.leads import wake_due_leads
 from crm.actions.leaving import hand_back_work, unfinished_leavers
 from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings, finish_sending
+from crm.actions.retention import keep_no_longer
 from crm.actions.sealing import seal_audit_log
 from crm.mail.transport import deliver
 from crm.models import Actor, Message, MessageState, acting_as
@@ -151,6 +153,13 @@ def sweep() -> None:
     fold_dashboard_counts()
     expire_follow_ups(at=now)
     delete_expired(now)
+    sync_ledger()
+
+
+@task(every_minutes=24 * 60)
+def prune() -> None:
+    """Delete or anonymise what may be kept no longer."""
+    keep_no_longer(clock.now())
 
 
 @events.on(events.MessageChanged)

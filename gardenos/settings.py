@@ -238,6 +238,8 @@ STORAGES = {
 }
 STORAGE_URL = env.url("STORAGE_URL", schemes=("s3", "file"), secret=True)
 MEDIA_ROOT = GARDENOS_DATA_DIR / "files"
+ERASURE_LEDGER = Path(env.text("ERASURE_LEDGER", str(GARDENOS_DATA_DIR / "erasures.jsonl")))
+RETENTION_DISQUALIFIED_DAYS = env.integer("RETENTION_DISQUALIFIED_DAYS", 0, least=0, most=36_500)  # 0: kept
 FILE_UPLOAD_PERMISSIONS = 0o600
 
 # --- mail --------------------------------------------------------------------------------------------------

@@ -44,12 +44,3 @@ def price_of(provider: str, model: str, on: date) -> Price:
     if row is None:
         return shipped_price(provider, model)
     return Price(Decimal(row.usd_in), Decimal(row.usd_cached), Decimal(row.usd_out))
-
-
-def wipe_calls(lead_id: int) -> None:
-    """Forget what models were shown of a lead and what they said; tokens, cost and times stay.
-
-    Must be called inside `maintenance("erase")`: the rows are append-only.
-    """
-    AgentCall.objects.filter(task__lead=lead_id).update(input={}, output="")
-    AgentTask.objects.filter(lead=lead_id).update(params={}, error="")

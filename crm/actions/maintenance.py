@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 from crm.actions.audit import audit
 from crm.models import HISTORY, Actor
@@ -24,12 +24,10 @@ def maintenance(
     if not connection.in_atomic_block:
         raise RuntimeError("maintenance needs a transaction")
     audit(f"maintenance.{reason}", summary, by=by, target=target, **data)
-    _declare(reason)
-    try:
+    with transaction.atomic():  # an error takes the setting back with the savepoint
+        _declare(reason)
         yield
-    finally:
-        if not connection.needs_rollback:
-            _declare("")
+        _declare("")
 
 
 def forget_deleted() -> None:

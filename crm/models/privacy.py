@@ -136,8 +136,8 @@ class PrivacyRequest(Record):
 
 
 class ErasureLedger(Record):
-    """Who was erased, without saying who: public ids, and keyed hashes of the addresses. Kept outside of the
-    backups too, and replayed after a restore.
+    """Who was erased, without saying who: public ids, and keyed hashes of addresses ("email:<hash>"). Kept
+    outside of the backups too, and replayed after a restore.
     """
 
     lead_ids = models.JSONField(default=list)

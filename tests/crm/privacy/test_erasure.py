@@ -1,0 +1,265 @@
+"""A person can be written out and forgotten, wholly, and again after a restore."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from ai_agents.models import AgentCall
+from crm.actions.consents import is_suppressed
+from crm.actions.erasure import erase_person, read_ledger, sync_ledger
+from crm.actions.intake import receive_inquiry
+from crm.actions.person_export import export_person, write_person
+from crm.actions.personal_data import ERASED, HELD, HOLDS_NOTHING, Person, person_of
+from crm.errors import InvalidValue, PermissionRefused, TransitionRefused
+from crm.models import (
+    Actor,
+    AuditLog,
+    Contact,
+    ErasureLedger,
+    Lead,
+    Message,
+    MessageState,
+    Opportunity,
+    Role,
+    Suppression,
+    TimelineEvent,
+)
+from tests.crm.privacy.canaries import CANARY, MAIL, PHONE, plant, traces
+from tests.factories import actor, make_admin, make_follow_up, make_lead, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def ledger(settings: Any, tmp_path: Path) -> Path:
+    settings.ERASURE_LEDGER = tmp_path / "ledger" / "erasures.jsonl"
+    return settings.ERASURE_LEDGER
+
+
+def test_every_table_that_points_at_a_person_is_on_a_list():
+    """A new foreign key cannot be forgotten: to a lead, a contact, or a row that is about one."""
+    held = {entry.model for entry in HELD}
+    pointing = {
+        f"{model._meta.app_label}.{model.__name__}"
+        for model in apps.get_models()
+        for field in model._meta.local_concrete_fields
+        if field.related_model in held and model not in held and not hasattr(model, "pgh_tracked_model")
+    }
+    assert pointing - set(HOLDS_NOTHING) == set()
+    assert {*HOLDS_NOTHING} <= pointing, "an entry that nothing needs"
+
+
+def test_nothing_of_the_person_is_left_in_any_table_or_file():
+    admin = make_admin()
+    lead, contact = plant(admin)
+    bystander = make_lead(name="Other", email="other@example.org", message="hello")
+    tables = {trace.partition(":")[0] for trace in traces()}
+    assert len(tables) >= 25, sorted(tables)
+    done = erase_person(person_of(lead=lead), by=actor(admin))
+    left = traces()
+    assert not left, "; ".join(left)
+    assert done.counts["crm.lead"] == 2, "the merged one, too"
+    lead.refresh_from_db()
+    contact.refresh_from_db()
+    assert (lead.name, lead.status, contact.full_name, contact.do_not_contact) == (
+        ERASED,
+        "disqualified",
+        ERASED,
+        True,
+    )
+    bystander.refresh_from_db()
+    assert bystander.name == "Other"
+
+
+def test_what_is_counted_stays():
+    admin = make_admin()
+    lead, _contact = plant(admin)
+    events = TimelineEvent.objects.count()
+    erase_person(person_of(lead=lead), by=actor(admin))
+    call = AgentCall.objects.get()
+    assert (call.tokens_in, call.input, call.output) == (10, {}, "")
+    assert Opportunity.objects.get().name == ERASED
+    assert TimelineEvent.objects.count() == events
+    assert set(TimelineEvent.objects.filter(lead=lead).values_list("summary", flat=True)) == {ERASED}
+
+
+def test_the_address_stays_banned_and_who_comes_back_is_somebody_new():
+    admin = make_admin()
+    lead, _contact = plant(admin)
+    erase_person(person_of(lead=lead), by=actor(admin))
+    assert is_suppressed("email", MAIL)
+    assert not Suppression.objects.exclude(norm="").exists()
+    again = receive_inquiry(channel="form", payload={"name": "Ann", "email": MAIL}, by=Actor.system()).lead
+    assert again.pk != lead.pk
+
+
+def test_a_person_is_all_records_that_are_linked_merged_or_share_an_address():
+    contact = Contact.objects.create(full_name="Ida")
+    first = make_lead(email="ida@example.org", contact=contact)
+    merged = make_lead(merged_into=first)
+    other_mail = make_lead(email="ida@example.org")
+    same_phone = make_lead(phone="+442079460018")
+    make_lead(phone="+442079460018", contact=contact)
+    whole = person_of(lead=other_mail)
+    assert whole.contacts == {contact.pk}
+    assert {first.pk, merged.pk, other_mail.pk} < whole.leads
+    assert same_phone.pk not in whole.leads
+
+
+def test_only_an_admin_erases_and_nobody_while_a_message_leaves():
+    admin, lead = make_admin(), make_lead(name="Ida")
+    person = person_of(lead=lead)
+    for role in (Role.MANAGER, Role.REP, Role.READ_ONLY):
+        with pytest.raises(PermissionRefused):
+            erase_person(person, by=actor(make_user(role)))
+    with pytest.raises(InvalidValue):
+        erase_person(Person(frozenset(), frozenset()), by=actor(admin))
+    follow_up = make_follow_up(lead, state="scheduled", approved_by=admin, approved_at=lead.created_at)
+    message = Message.objects.create(
+        lead=lead,
+        follow_up=follow_up,
+        direction="out",
+        state=MessageState.SENDING,
+        from_address="us@example.com",
+        to_address=follow_up.to_address,
+        subject=follow_up.subject,
+        text=follow_up.body,
+    )
+    with pytest.raises(TransitionRefused, match="being sent"):
+        erase_person(person, by=actor(admin))
+    lead.refresh_from_db()
+    assert lead.name == "Ida"
+    Message.objects.filter(pk=message.pk).delete()
+    erase_person(person, by=actor(admin))
+
+
+def test_the_export_shows_what_is_known_and_no_secret():
+    admin = make_admin()
+    lead, _contact = plant(admin)
+    known = export_person(person_of(lead=lead), by=actor(admin))
+    filled = {entry.model._meta.label_lower for entry in HELD}
+    assert filled - set(known["tables"]) == {"crm.leadstatuschange"}, "the story fills every other table"
+    text = json.dumps(known, default=str)
+    for part in (MAIL, PHONE, "is hot", "called", "is keen"):
+        assert part in text
+    assert f"{CANARY}hash" not in text
+    entry = AuditLog.objects.get(action="person.exported")
+    assert CANARY not in json.dumps(entry.data)
+
+
+def test_the_export_is_a_zip_with_the_files():
+    admin = make_admin()
+    lead, _contact = plant(admin)
+    target = io.BytesIO()
+    counts = write_person(person_of(lead=lead), target, by=actor(admin))
+    with zipfile.ZipFile(target) as archive:
+        assert json.loads(archive.read("person.json"))["tables"].keys() == counts.keys()
+        (attached,) = [name for name in archive.namelist() if name.startswith("attachments/")]
+        assert archive.read(attached) == CANARY.encode()
+    with pytest.raises(PermissionRefused):
+        write_person(person_of(lead=lead), io.BytesIO(), by=actor(make_user(Role.MANAGER)))
+
+
+def test_the_ledger_is_on_disk_and_says_nobodys_name(ledger: Path):
+    admin = make_admin()
+    lead, _contact = plant(admin)
+    erase_person(person_of(lead=lead), by=actor(admin))
+    assert ledger.stat().st_mode & 0o777 == 0o600
+    (entry,) = read_ledger(ledger)
+    assert str(lead.public_id) in entry["leads"]
+    assert CANARY not in ledger.read_text()
+    ledger.unlink()
+    assert sync_ledger() == 1, "what a crash kept from the file is found"
+    assert [row["id"] for row in read_ledger(ledger)] == [entry["id"]]
+    assert sync_ledger() == 0
+
+
+def test_a_damaged_ledger_is_named_by_its_line(ledger: Path):
+    ledger.parent.mkdir(parents=True)
+    ledger.write_text("{}\n")
+    with pytest.raises(InvalidValue, match="Line 1"):
+        read_ledger(ledger)
+    with pytest.raises(CommandError, match="Line 1"):
+        call_command("privacy", "replay")
+
+
+def test_erased_restored_from_an_older_dump_and_replayed_nothing_is_left(tmp_path: Path, capsys: Any):
+    from gardenos.archive.reading import read_archive
+    from gardenos.archive.tables import archived_models
+    from gardenos.archive.writing import write_archive
+
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+    admin = make_admin()
+    lead, _contact = plant(admin)
+    write_archive(tmp_path / "yesterday")
+    erase_person(person_of(lead=lead), by=actor(admin))
+    assert traces() == []
+    newcomer = receive_inquiry(
+        channel="form", payload={"name": "New", "email": "n@example.org"}, by=Actor.system()
+    )
+
+    with connection.cursor() as cursor:
+        tables = ", ".join(model._meta.db_table for model in archived_models())
+        cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    read_archive(tmp_path / "yesterday")
+    assert len(traces()) > 25, "the backup has brought the person back"
+    assert not ErasureLedger.objects.exists()
+
+    call_command("privacy", "replay", "--dry-run")
+    assert len(traces()) > 25
+    call_command("privacy", "replay")
+    assert "erased again" in capsys.readouterr().out
+    assert traces() == []
+    assert ErasureLedger.objects.get().replayed_at
+    call_command("privacy", "replay")
+    assert "1 entries; 0 records erased again; 0 added" in capsys.readouterr().out
+    assert is_suppressed("email", MAIL)
+    assert newcomer.lead.pk
+    connection.close()
+
+
+def test_a_replay_spares_who_came_back_after_the_erasure(ledger: Path):
+    admin = make_admin()
+    lead, _contact = plant(admin)
+    erase_person(person_of(lead=lead), by=actor(admin))
+    again = receive_inquiry(channel="form", payload={"name": "Ann", "email": MAIL}, by=Actor.system()).lead
+    call_command("privacy", "replay")
+    again.refresh_from_db()
+    assert again.name == "Ann"
+    Lead.objects.filter(pk=again.pk).update(created_at=lead.created_at)
+    call_command("privacy", "replay")
+    again.refresh_from_db()
+    assert again.name == ERASED, "older than the erasure: a backup brought it"
+
+
+def test_the_command_asks_first_and_refuses_by_name(monkeypatch: Any, tmp_path: Path, capsys: Any):
+    lead = make_lead(name="Ida", email="ida@example.org")
+    with pytest.raises(CommandError, match="no lead, contact or e-mail") as refused:
+        call_command("privacy", "erase", "nobody@example.org", "--yes")
+    assert refused.value.returncode == 2
+    call_command("privacy", "erase", "ida@example.org", "--dry-run")
+    monkeypatch.setattr("builtins.input", lambda prompt: "no")
+    with pytest.raises(CommandError, match="Nothing was erased"):
+        call_command("privacy", "erase", str(lead.public_id))
+    lead.refresh_from_db()
+    assert lead.name == "Ida"
+    out = tmp_path / "ida.zip"
+    call_command("privacy", "export", "ida@example.org", "--out", str(out))
+    assert out.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(CommandError, match="exists"):
+        call_command("privacy", "export", "ida@example.org", "--out", str(out))
+    call_command("privacy", "erase", str(lead.public_id), "--yes")
+    lead.refresh_from_db()
+    assert lead.name == ERASED
+    assert "erased:" in capsys.readouterr().out
+    assert Path(django_settings.ERASURE_LEDGER).exists()

@@ -1,0 +1,80 @@
+"""What may not be kept for ever goes by itself, and nothing else does."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from crm import clock
+from crm.actions.leads import add_note
+from crm.actions.personal_data import ERASED
+from crm.actions.retention import keep_no_longer
+from crm.models import AuditLog, Contact, Inquiry, Lead, Notification, TimelineEvent
+from tests.factories import actor, make_admin, make_lead, make_source, make_user
+
+pytestmark = pytest.mark.django_db
+LONG_AGO = timedelta(days=31)
+
+
+@pytest.fixture(autouse=True)
+def ledger(settings: Any, tmp_path: Any) -> None:
+    settings.ERASURE_LEDGER = tmp_path / "erasures.jsonl"
+
+
+def test_deleted_leads_go_after_thirty_days_with_all_that_hangs_on_them():
+    now = clock.now()
+    gone = make_lead(deleted_at=now - LONG_AGO, message="hello")
+    make_lead(merged_into=gone)
+    add = make_lead(owner=make_user())
+    add_note(add.pk, by=actor(add.owner), body="stays")
+    TimelineEvent.objects.create(lead=gone, kind="x", actor_kind="system", summary="y")
+    recent = make_lead(deleted_at=now - timedelta(days=29))
+    assert keep_no_longer(now)["deleted leads"] == 1
+    assert set(Lead.objects.values_list("pk", flat=True)) == {add.pk, recent.pk}
+    assert not Inquiry.objects.exists()
+    assert AuditLog.objects.filter(action="maintenance.retention").count() == 1
+
+
+def test_spam_goes_and_what_belongs_to_a_lead_stays():
+    now, source = clock.now(), make_source("web")
+    old = {"source": source, "channel": "form", "received_at": now - LONG_AGO}
+    Inquiry.objects.create(state="spam", **old)
+    kept = Inquiry.objects.create(state="attached", lead=make_lead(), **old)
+    new = Inquiry.objects.create(state="spam", source=source, channel="form")
+    keep_no_longer(now)
+    assert set(Inquiry.objects.all()) == {kept, new}
+
+
+def test_disqualified_leads_are_anonymised_only_where_asked(settings: Any):
+    now = clock.now()
+    old = {"status": "disqualified", "disqualify_reason": "no budget", "status_changed_at": now - LONG_AGO}
+    lead = make_lead(name="Ida", email="ida@example.org", **old)
+    customer = make_lead(name="Bo", contact=Contact.objects.create(full_name="Bo"), **old)
+    again = make_lead(name="Cy", email="cy@example.org", **old)
+    make_lead(name="Cy", email="cy@example.org")
+    assert keep_no_longer(now)["disqualified leads"] == 0, "0 days: kept"
+    settings.RETENTION_DISQUALIFIED_DAYS = 30
+    assert keep_no_longer(now)["disqualified leads"] == 1
+    names = {row.pk: row.name for row in Lead.objects.all()}
+    assert (names[lead.pk], names[customer.pk], names[again.pk]) == (ERASED, "Bo", "Cy")
+    assert keep_no_longer(now)["disqualified leads"] == 0
+
+
+def test_read_notifications_go_after_ninety_days():
+    user, now = make_admin(), clock.now()
+    for key, read_at in (("a", now - timedelta(days=91)), ("b", now), ("c", None)):
+        Notification.objects.create(user=user, kind="x", text="y", dedup_key=key, read_at=read_at)
+    keep_no_longer(now)
+    assert set(Notification.objects.values_list("dedup_key", flat=True)) == {"b", "c"}
+
+
+def test_the_command_counts_first(capsys: Any):
+    make_lead(deleted_at=clock.now() - LONG_AGO)
+    call_command("prune", "--dry-run", "--json")
+    assert json.loads(capsys.readouterr().out)["deleted leads"] == 1
+    assert Lead.objects.count() == 1
+    call_command("prune")
+    assert "1 deleted leads" in capsys.readouterr().out
+    assert not Lead.objects.exists()
