@@ -31,7 +31,7 @@ def maintenance(
 
 
 def forget_deleted() -> None:
-    """Take away the history of the records that the running transaction has deleted, under `erase` or `undo`.
+    """Take away the history of what the running transaction has deleted, under `erase`, `undo`, `retention`.
 
     A deleted person's values, and those of samples, would otherwise stay in it.
     """

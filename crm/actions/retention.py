@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from crm.actions.erasure import erase_person
-from crm.actions.maintenance import maintenance
+from crm.actions.maintenance import forget_deleted, maintenance
 from crm.actions.personal_data import ERASED, person_of
 from crm.models import (
     Actor,
@@ -89,6 +89,7 @@ def _delete_leads(leads: QuerySet) -> None:
         inquiries.delete()
         Lead.objects.filter(merged_into__in=keys).delete()
         Lead.objects.filter(pk__in=keys).delete()
+        forget_deleted()
 
 
 def _anonymise(lead_id: int) -> int:

@@ -11,7 +11,7 @@ from crm import clock
 from crm.actions.leads import add_note
 from crm.actions.personal_data import ERASED
 from crm.actions.retention import keep_no_longer
-from crm.models import AuditLog, Contact, Inquiry, Lead, Notification, TimelineEvent
+from crm.models import HISTORY, AuditLog, Contact, Inquiry, Lead, Notification, TimelineEvent
 from tests.factories import actor, make_admin, make_lead, make_source, make_user
 
 pytestmark = pytest.mark.django_db
@@ -35,6 +35,7 @@ def test_deleted_leads_go_after_thirty_days_with_all_that_hangs_on_them():
     assert set(Lead.objects.values_list("pk", flat=True)) == {add.pk, recent.pk}
     assert not Inquiry.objects.exists()
     assert AuditLog.objects.filter(action="maintenance.retention").count() == 1
+    assert not HISTORY[Lead].objects.filter(pgh_obj_id=gone.pk).exists()
 
 
 def test_spam_goes_and_what_belongs_to_a_lead_stays():
