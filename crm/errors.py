@@ -63,6 +63,12 @@ class ImportRefused(CRMError):
     code, status, title = "import_refused", 400, _("This file cannot be imported")
 
 
+class ExportRefused(CRMError):
+    """More than may leave at once, or it can no longer be made; the message says what to do."""
+
+    code, title = "export_refused", _("This export is not possible")
+
+
 class AIUnavailable(CRMError):
     """AI is off, paused or out of budget."""
 

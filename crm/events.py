@@ -178,6 +178,13 @@ class LeadsRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportDue:
+    """An export is to be worked on."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobProgressed:
     job_id: int
     state: str

@@ -27,6 +27,7 @@ from crm import clock, events
 from crm.actions.counts import fold_dashboard_counts
 from crm.actions.duplicates import sweep_duplicates
 from crm.actions.erasure import sync_ledger
+from crm.actions.exports import advance_export, delete_old_exports, stalled_exports
 from crm.actions.follow_ups import expire_follow_ups
 from crm.actions.housekeeping import delete_expired
 from crm.actions.imports import advance_import, stalled_imports
@@ -146,10 +147,11 @@ def send_heartbeat(cluster: str) -> None:
 
 @task(every_minutes=10)
 def sweep() -> None:
-    """End drafts nobody sent; delete replayed events, old idempotency keys, rate windows, undo offers; fold
-    the dashboard's summaries.
+    """End drafts nobody sent; delete replayed events, old idempotency keys, rate windows, undo offers, files
+    of exports; fold the dashboard's summaries.
     """
     now = clock.now()
+    delete_old_exports(now)
     fold_dashboard_counts()
     expire_follow_ups(at=now)
     delete_expired(now)
@@ -204,6 +206,25 @@ def resume_imports() -> None:
     """Take up imports whose worker died."""
     for import_id in stalled_imports(clock.now()):
         enqueue("crm.tasks.work_on_import", import_id)
+
+
+@task()
+def work_on_export(job_id: int) -> None:
+    """A slice of an export; the rest is queued behind what else waits."""
+    if advance_export(job_id, seconds=IMPORT_SLICE_S):
+        enqueue("crm.tasks.work_on_export", job_id)
+
+
+@events.on(events.ExportDue)
+def _export_is_due(event: events.ExportDue) -> None:
+    enqueue("crm.tasks.work_on_export", event.job_id)
+
+
+@task(every_minutes=2)
+def resume_exports() -> None:
+    """Take up exports whose worker died."""
+    for job_id in stalled_exports(clock.now()):
+        enqueue("crm.tasks.work_on_export", job_id)
 
 
 @task(every_minutes=1_440)

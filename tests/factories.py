@@ -3,6 +3,8 @@
 from itertools import count
 from typing import Any
 
+from crm import clock
+from crm.exports import files
 from crm.models import (
     Actor,
     Channel,
@@ -14,6 +16,7 @@ from crm.models import (
     Inquiry,
     InquiryState,
     Job,
+    JobState,
     KeyKind,
     Lead,
     LeadSource,
@@ -102,6 +105,20 @@ def make_import(by: User) -> ImportJob:
     )
     Job.objects.create(kind="import", created_by=by, import_job=job, cursor={"phase": "over"})
     return job
+
+
+def make_export(by: User) -> Job:
+    """An export of theirs that is done, with its file."""
+    name = files.new_name()
+    files.create(f"{name}.csv")
+    return Job.objects.create(
+        kind="export",
+        created_by=by,
+        state=JobState.DONE,
+        finished_at=clock.now(),
+        cursor={"phase": "over", "file": name, "asked": {"format": "csv"}},
+        result={"rows": 0, "size_bytes": 0, "name": "leads.csv"},
+    )
 
 
 def actor(user: User) -> Actor:

@@ -1,18 +1,22 @@
-"""Values of the customer's own fields: known keys, right types."""
+"""The customer's own fields: known keys, right types, and what becomes of values when a field changes."""
 
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from crm.errors import InvalidValue
 from crm.models import CustomField, FieldType
 
 MAX_TEXT = 2_000
+MOST_FIELDS = 100  # of one target, retired ones included
+_YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def checked_custom(values: Any, *, target: str = "lead") -> dict[str, Any]:
+def checked_custom(values: Any, target: str = "lead") -> dict[str, Any]:
     """The values as they are stored. Raises InvalidValue naming `custom.<key>`. One query unless empty."""
     if not isinstance(values, dict):
         raise InvalidValue(_("Write an object of field keys and values."), field="custom")
@@ -27,11 +31,12 @@ def checked_custom(values: Any, *, target: str = "lead") -> dict[str, Any]:
             raise InvalidValue(_("There is no field “%s”.") % str(key)[:60], field=f"custom.{str(key)[:60]}")
         if value in (None, ""):
             continue
-        checked[key] = _checked(known[key], value)
+        checked[key] = checked_value(known[key], value)
     return checked
 
 
-def _checked(field: CustomField, value: Any) -> Any:
+def checked_value(field: CustomField, value: Any) -> Any:
+    """The value as it is stored. Raises InvalidValue naming `custom.<key>`."""
     wrong = InvalidValue(
         _("%s: this is not the right kind of value.") % field.label, field=f"custom.{field.key}"
     )
@@ -39,7 +44,7 @@ def _checked(field: CustomField, value: Any) -> Any:
         case FieldType.NUMBER:
             if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
                 raise wrong
-            if abs(value) > 10**15:  # type: ignore[operator]
+            if not abs(value) <= 10**15:  # type: ignore[operator] # also refuses what is no number (NaN)
                 raise wrong
             return float(value) if isinstance(value, Decimal) else value
         case FieldType.BOOLEAN:
@@ -57,4 +62,53 @@ def _checked(field: CustomField, value: Any) -> Any:
             return value
     if not isinstance(value, str) or len(value) > MAX_TEXT or "\0" in value:
         raise wrong
+    if field.type == FieldType.URL and not _is_link(value):
+        raise wrong
     return value
+
+
+def _is_link(text: str) -> bool:
+    """A web address: never javascript: or data:, which a click would run."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc) and not any(c.isspace() for c in text)
+
+
+def value_from_text(field: CustomField, text: str) -> Any:
+    """What a text in an address or a file means for this field. Raises InvalidValue as `checked_value`."""
+    wrong = InvalidValue(
+        _("%s: this is not the right kind of value.") % field.label, field=f"custom.{field.key}"
+    )
+    value: Any = text
+    if field.type == FieldType.NUMBER:
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            raise wrong from None
+        if not number.is_finite():
+            raise wrong
+        value = int(number) if number == number.to_integral_value() and abs(number) < 10**15 else number
+    if field.type == FieldType.BOOLEAN:
+        if text.lower() not in _YES_NO:
+            raise wrong
+        value = _YES_NO[text.lower()]
+    return checked_value(field, value)
+
+
+def custom_condition(field: CustomField, operator: str, text: str) -> Q:
+    """Rows whose field equals the text ("", by the GIN index), or is at least ("min") or at most ("max") it.
+
+    Raises InvalidValue for a text that is none of the field's type, and for an order that it does not have.
+    """
+    value = value_from_text(field, text)
+    if not operator:
+        return Q(custom__contains={field.key: value})
+    if field.type not in {FieldType.NUMBER, FieldType.DATE}:
+        raise InvalidValue(
+            _("%s has no order; compare it with one value.") % field.label, field=f"custom.{field.key}"
+        )
+    lookup = "gte" if operator == "min" else "lte"
+    # jsonb compares numbers as numbers and ISO dates, which are in order as texts, as texts
+    return Q(custom__has_key=field.key, **{f"custom__{field.key}__{lookup}": value})

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from crm.api.events import EventsView
+from crm.api.exports import ExportViewSet
 from crm.api.follow_ups import FollowUpViewSet
 from crm.api.imports import ImportRowViewSet, ImportViewSet
 from crm.api.leads import LeadViewSet, TimelineViewSet
@@ -11,6 +12,7 @@ from crm.api.undo import UndoView
 
 app_name = "crm_api"
 
+_export = ExportViewSet.as_view
 _follow_up = FollowUpViewSet.as_view
 _import = ImportViewSet.as_view
 _lead = LeadViewSet.as_view
@@ -39,6 +41,10 @@ urlpatterns = [
     path("imports/<uuid:public_id>/cancel/", _import({"post": "cancel"}), name="import_cancel"),
     path("imports/<uuid:public_id>/errors/", _import({"get": "errors"}), name="import_errors"),
     path("imports/<uuid:public_id>/rows/", ImportRowViewSet.as_view({"get": "list"}), name="import_rows"),
+    path("exports/", _export({"get": "list", "post": "create"}), name="export_list"),
+    path("exports/<uuid:public_id>/", _export({"get": "retrieve"}), name="export"),
+    path("exports/<uuid:public_id>/cancel/", _export({"post": "cancel"}), name="export_cancel"),
+    path("exports/<uuid:public_id>/file/", _export({"get": "file"}), name="export_file"),
     path("events/", EventsView.as_view(), name="events"),
     path("undo/<uuid:public_id>/", UndoView.as_view(), name="undo"),
     path("openapi.json", OpenApiView.as_view(), name="openapi"),

@@ -10,6 +10,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from crm.errors import InvalidValue
+from crm.exports.columns import ROW_ID, known_headers
 from crm.imports.countries import country_code
 from crm.imports.reading import Header, Table
 from crm.imports.values import (
@@ -33,6 +34,11 @@ from crm.models import FieldType
 FIELDS = ("external_id", *FIELD_WORDS, "outcome")
 IDENTIFYING = ("external_id", "email", "phone")
 CUSTOM = "custom:"
+# Of an export's columns, those that an import may write. Status, owner, score and the like have own actions.
+BROUGHT_BACK = frozenset(
+    "name company title email phone country mailing_address physical_address interest est_value"
+    " currency".split()
+)
 SAMPLE_ROWS = 5_000
 MAX_CHOICES = 40
 MAX_CHOICE_CHARS = 100
@@ -166,7 +172,23 @@ def _is_code(value: str) -> bool:
     )
 
 
+def _guess_own(columns: list[Column]) -> None:
+    """A file of ours: its headers say what they are, and what no import may change is left out."""
+    known = known_headers()
+    for column in columns:
+        if column.name.startswith(CUSTOM):
+            column.key = column.name.removeprefix(CUSTOM)[:60]
+            column.guess = f"{CUSTOM}{column.key}"
+        elif column.name in BROUGHT_BACK:
+            column.guess = column.name
+        elif column.name not in known and column.filled:
+            column.guess = f"{CUSTOM}{column.key}"
+
+
 def _guess_fields(columns: list[Column], cells: list[list[str]]) -> None:
+    if any(column.name == ROW_ID for column in columns):
+        _guess_own(columns)
+        return
     taken: dict[str, Column] = {}
 
     def take(name: str, column: Column) -> None:

@@ -30,7 +30,9 @@ _NUMBERS = {
     ",": re.compile(r"[-+]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+)(?:,[0-9]+)?"),
 }
 _DATE = re.compile(r"([0-9]{1,4})([-/.])([0-9]{1,2})\2([0-9]{1,4})\.?")
-_GUARD = re.compile(r"'[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+# A text that begins with apostrophes before such a sign gets one more, so that taking one off gives it back.
+_GUARD = re.compile(r"'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def clean(cell: str) -> str:
@@ -41,12 +43,12 @@ def clean(cell: str) -> str:
 
 def is_formula(text: str) -> bool:
     """Whether a spreadsheet would run this text as a formula."""
-    return _GUARD.match(f"'{text}") is not None
+    return _FORMULA.match(text) is not None
 
 
 def guard(text: str) -> str:
     """The text as it may be written into a CSV file that people open in a spreadsheet."""
-    return f"'{text}" if is_formula(text) else text
+    return f"'{text}" if _GUARD.match(f"'{text}") else text
 
 
 @dataclass(frozen=True, slots=True)

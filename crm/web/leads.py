@@ -71,6 +71,7 @@ def lead_list(request: HttpRequest) -> HttpResponse:
         ],
         "may_create": may(user, Verb.CREATE),
         "may_import": may(user, Verb.IMPORT),
+        "may_export": may(user, Verb.EXPORT),
     }
     if request.htmx and not request.htmx.boosted:  # type: ignore[attr-defined]
         return piece(request, "crm/partials/lead_table.html", context)

@@ -24,8 +24,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from crm.actions.tokens import create_token
-from crm.models import ApiToken, CaptureForm, FollowUp, ImportJob, Lead, Role, Undo
-from tests.factories import make_follow_up, make_import, make_lead, make_team, make_user
+from crm.models import ApiToken, CaptureForm, FollowUp, ImportJob, Job, Lead, Role, Undo
+from tests.factories import make_export, make_follow_up, make_import, make_lead, make_team, make_user
 from tests.tables import state_of_tables
 
 pytestmark = pytest.mark.django_db
@@ -138,8 +138,9 @@ class World:
             fields=[{"name": "name", "label": "Name"}],
         )
         self.imports: dict[str, ImportJob] = {}
+        self.exports: dict[str, Job] = {}
         for record, by in {"own": self.user, "foreign": stranger}.items():
-            self.imports[record] = make_import(by)
+            self.imports[record], self.exports[record] = make_import(by), make_export(by)
             lead = self.leads[record]
             self.undos[record] = Undo.objects.create(
                 action="update_lead",
@@ -174,6 +175,7 @@ class World:
             "{follow_up}": self.follow_ups.get(record),
             "{undo}": self.undos.get(record),
             "{import}": self.imports.get(record),
+            "{export}": self.exports.get(record),
             "{mate}": self.mate,
         }.items():
             template = template.replace(name, str(found.public_id if found else uuid4()))
