@@ -185,6 +185,13 @@ class ExportDue:
 
 
 @dataclass(frozen=True, slots=True)
+class BulkDue:
+    """A slice of this bulk job is to be worked on."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobProgressed:
     job_id: int
     state: str

@@ -24,6 +24,7 @@ from django_q.brokers.orm import ORM
 from django_q.signals import post_spawn
 
 from crm import clock, events
+from crm.actions.bulk import advance_bulk, stalled_bulk
 from crm.actions.counts import fold_dashboard_counts
 from crm.actions.duplicates import sweep_duplicates
 from crm.actions.erasure import sync_ledger
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 Task = TypeVar("Task", bound=Callable[..., Any])
 DEFAULT, AI = CLUSTERS = ("default", "ai")
 SCHEDULE_PREFIX = "gardenos: "
-IMPORT_SLICE_S = 20
+IMPORT_SLICE_S = BULK_SLICE_S = 20
 SEND_FOR_S = 45  # one run of send_due_messages begins no further mail after this
 
 
@@ -236,6 +237,25 @@ def find_duplicates() -> None:
         if time.monotonic() >= stop_at or cluster_is_stopping():
             enqueue("crm.tasks.find_duplicates")
             return
+
+
+@task()
+def work_on_bulk(job_id: int) -> None:
+    """A slice of a bulk act; the rest is queued behind what else waits."""
+    if advance_bulk(job_id, seconds=BULK_SLICE_S):
+        enqueue("crm.tasks.work_on_bulk", job_id)
+
+
+@events.on(events.BulkDue)
+def _bulk_is_due(event: events.BulkDue) -> None:
+    enqueue("crm.tasks.work_on_bulk", event.job_id)
+
+
+@task(every_minutes=2)
+def resume_bulk() -> None:
+    """Take up bulk acts whose worker died."""
+    for job_id in stalled_bulk(clock.now()):
+        enqueue("crm.tasks.work_on_bulk", job_id)
 
 
 @task(every_minutes=1)

@@ -9,7 +9,8 @@ from django.db import connection
 # (4xx, undo, twin import, archive).
 TRACE_TABLES = re.compile(
     r"auditlog|auditseal|pghistory|django_migrations|django_session|django_content_type|django_q_"
-    r"|crm_(outboxevent|undo|job|importjob|importrow|importstage|idempotencykey|ratehit|heartbeat|liveepoch|dashboardcount)$"
+    r"|crm_(outboxevent|undo|job|bulkrow|importjob|importrow|importstage|idempotencykey|ratehit|heartbeat|liveepoch"
+    r"|dashboardcount)$"
     r"|ai_agents_pumplease|gardenos_cache|account_|auth_"
 )
 # Columns that differ between two ways to the same state; left out where two states are compared.

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from django.db import models
 
 from crm.actions.outbox import prune_outbox
-from crm.models import IdempotencyKey, RateHit, Undo
+from crm.models import BulkRow, IdempotencyKey, RateHit, Undo
 
 UNDO_KEPT = timedelta(hours=24)
 IDEMPOTENCY_KEPT = timedelta(hours=48)
+BULK_ROWS_KEPT = timedelta(days=8)  # after the job: a day longer than its undo
 SLICE = 2_000  # rows a statement
 
 
@@ -21,6 +22,7 @@ def delete_expired(at: datetime) -> int:
         for rows in (
             IdempotencyKey.objects.filter(created_at__lt=at - IDEMPOTENCY_KEPT),
             RateHit.objects.filter(expires_at__lt=at),
+            BulkRow.objects.filter(job__finished_at__lt=at - BULK_ROWS_KEPT),
             Undo.objects.filter(expires_at__lt=at - UNDO_KEPT),
         )
     )

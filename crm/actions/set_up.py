@@ -8,11 +8,13 @@ from django.utils.translation import gettext as _
 
 from crm.actions.audit import audit
 from crm.actions.base import check_version
+from crm.actions.custom_fields import MOST_FIELDS
 from crm.actions.leaving import end_access
 from crm.errors import InvalidValue, PermissionRefused
 from crm.models import (
     Actor,
     CustomField,
+    FieldTarget,
     LeadSource,
     Role,
     Team,
@@ -35,7 +37,7 @@ SOURCE_FIELDS = {
     "default_team",
     "default_country",
 }
-CUSTOM_FIELD_FIELDS = {"key", "label", "type", "options", "position"}
+CUSTOM_FIELD_FIELDS = {"target", "key", "label", "type", "options", "position", "is_required", "is_active"}
 Kept = TypeVar("Kept", bound=VersionedRecord)
 
 
@@ -132,20 +134,46 @@ def save_source(
 def save_custom_field(
     field_id: int | None, *, by: Actor, version: int | None = None, **changes: Any
 ) -> CustomField:
-    """Make or change a field of the customer's own. Key and type stay, because leads hold values by them.
+    """Make or change a field of the customer's own. Target, key and type stay, because records hold values by
+    them; a choice that is in use may be taken out of the options, its values stay as they are. A field that
+    is not active is retired: hidden and no filter, its values are kept.
 
     Raises PermissionRefused, VersionConflict, InvalidValue.
     """
     changes = _known(changes, CUSTOM_FIELD_FIELDS)
     if field_id is not None:
         kept = CustomField.objects.get(pk=field_id)
-        for name in ("key", "type"):
+        for name in ("target", "key", "type"):
             if changes.get(name, getattr(kept, name)) != getattr(kept, name):
-                raise InvalidValue(_("This stays as it is, because leads hold values by it."), field=name)
+                raise InvalidValue(_("This stays as it is, because records hold values by it."), field=name)
+    elif CustomField.objects.filter(target=changes.get("target", FieldTarget.LEAD)).count() >= MOST_FIELDS:
+        raise InvalidValue(_("There are %d fields already.") % MOST_FIELDS, field="key")
     options = changes.get("options", [])
     if not (isinstance(options, list) and all(isinstance(o, str) and 0 < len(o) <= 120 for o in options)):
         raise InvalidValue(_("Write a list of words, such as [“Small”, “Large”]."), field="options")
     return _save(CustomField, field_id, changes, by=by, version=version)
+
+
+@transaction.atomic
+def order_custom_fields(target: str, keys: list[str], *, by: Actor) -> int:
+    """Put the fields of a target into this order; those not named follow. Returns how many moved.
+
+    Raises PermissionRefused, InvalidValue (`keys`) for one that there is not.
+    """
+    require(by, Verb.SET_UP)
+    fields = {f.key: f for f in CustomField.objects.select_for_update().filter(target=target).order_by("pk")}
+    wanted = list(dict.fromkeys(keys))
+    unknown = [key for key in wanted if key not in fields]
+    if unknown:
+        raise InvalidValue(_("There is no field “%s”.") % str(unknown[0])[:60], field="keys")
+    rest = sorted((f for key, f in fields.items() if key not in wanted), key=lambda f: (f.position, f.label))
+    moved = 0
+    for position, kept in enumerate([*(fields[key] for key in wanted), *rest]):
+        if kept.position != position:
+            kept.position = position
+            kept.save_changed("position")
+            moved += 1
+    return moved
 
 
 def _known(values: dict[str, Any], names: set[str]) -> dict[str, Any]:

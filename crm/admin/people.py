@@ -126,9 +126,10 @@ class LeadSourceAdmin(SetUpAdmin):
 class CustomFieldAdmin(SetUpAdmin):
     """Fields of the customer's own."""
 
-    list_display = ("label", "key", "type", "position")
-    ordering = ("position", "label")
-    fields = ("label", "key", "type", "options", "position")
+    list_display = ("label", "target", "key", "type", "position", "is_active")
+    list_filter = ("target", "is_active")
+    ordering = ("target", "position", "label")
+    fields = ("target", "label", "key", "type", "options", "position", "is_required", "is_active")
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> CustomField:
         return save_custom_field(record_id, by=actor, **changes)

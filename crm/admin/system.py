@@ -97,6 +97,6 @@ class JobAdmin(RecordAdmin):
     """Long work."""
 
     see_verb = Verb.SET_UP
-    list_display = ("kind", "state", "done", "total", "created_by", "created_at")
+    list_display = ("kind", "state", "done", "total", "error", "created_by", "created_at", "finished_at")
     list_select_related = ("created_by",)
     list_filter = ("state",)

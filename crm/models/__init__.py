@@ -85,6 +85,8 @@ from crm.models.privacy import (
 from crm.models.scores import Band, FactorSource, Score, ScoreFactor, ScoreKind, ScoreOutcome, ScoreOverride
 from crm.models.system import (
     ApiToken,
+    BulkRow,
+    BulkState,
     Heartbeat,
     IdempotencyKey,
     Job,
@@ -133,6 +135,8 @@ __all__ = [
     "AuditLog",
     "AuditSeal",
     "Band",
+    "BulkRow",
+    "BulkState",
     "CallDirection",
     "CallLog",
     "CandidateState",

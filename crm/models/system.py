@@ -102,6 +102,35 @@ class Undo(models.Model):
         return self.label
 
 
+class BulkState(models.TextChoices):
+    WAITING = "waiting", _("Waiting")
+    CHANGED = "changed", _("Changed")
+    SAME = "same", _("Was so already")
+    REFUSED = "refused", _("Refused")
+    UNDONE = "undone", _("Taken back")
+    KEPT = "kept", _("Kept, because it has changed since")
+
+
+class BulkRow(models.Model):
+    """One record of a bulk job, written down before the first is touched. `undo` holds what it was before."""
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="rows", db_index=False)
+    record_id = models.BigIntegerField(help_text="key of the job's target")
+    state = models.CharField(max_length=8, choices=BulkState, default=BulkState.WAITING)
+    message = models.CharField(max_length=300, blank=True, help_text="why it was refused or kept")
+    undo = models.ForeignKey(Undo, models.SET_NULL, null=True, blank=True, related_name="bulk_rows")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["job", "record_id"], name="crm_bulkrow_once_per_job"),
+            choices_known("crm_bulkrow", "state", BulkState.values),
+        ]
+        indexes = [models.Index(fields=["job", "state", "record_id"], name="crm_bulkrow_next")]
+
+    def __str__(self) -> str:
+        return f"{self.record_id} {self.state}"
+
+
 class OutboxEvent(models.Model):
     """One thing that happened, for browsers and webhooks: ids only. Ordered by (xid, id); kept 24 h."""
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,23 +12,14 @@ from django.core.exceptions import BadRequest
 from django.db.models import F, Q, QuerySet
 from django.http import QueryDict
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from crm.actions.search import matching
-from crm.models import OPEN_STATUSES, Lead, LeadSource, LeadStatus, User
-from crm.web.base import read_uuid
+from crm.actions.lead_lists import CUSTOM, PLAIN, SORTS, checked_filters, narrow_leads
+from crm.errors import InvalidValue
+from crm.models import Lead, LeadSource, LeadStatus, User
 
 PAGE = 50
 COUNT_CAP = 10_000
-SORTS = {"score": gettext_lazy("Hottest"), "newest": gettext_lazy("Newest"), "oldest": gettext_lazy("Oldest")}
-SCORES: dict[str, Q] = {
-    "hot": Q(score__gte=75),
-    "warm": Q(score__range=(50, 74)),
-    "cool": Q(score__lt=50),
-    "none": Q(score=None),
-}
-DAYS = {"1d": 1, "7d": 7, "30d": 30}
-KNOWN = {"status", "owner", "source", "score", "created", "q", "sort", "after", "before"}
+KNOWN = {*PLAIN, "sort", "after", "before"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,45 +40,44 @@ class LeadFilters:
     source: str = ""
     score: str = ""
     created: str = ""
+    tag: str = ""
     q: str = ""
     sort: str = "score"
     after: str = ""
     before: str = ""
-    labels: dict[str, str] = field(default_factory=dict)
+    customs: dict[str, str] = field(default_factory=dict)  # "custom:<key>" and what it must be
 
     @classmethod
     def read(cls, query: QueryDict) -> "LeadFilters":
         """Raises BadRequest naming what is wrong."""
-        unknown = sorted(set(query) - KNOWN)
+        unknown = sorted(name for name in query if name not in KNOWN and not name.startswith(CUSTOM))
         if unknown:
             raise BadRequest(f"There is no filter {unknown[0][:40]!r}.")
         given = {name: str(query[name]).strip()[:200] for name in query}
-        found = cls(**{name: text for name, text in given.items() if text})  # type: ignore[arg-type]
-        allowed = {
-            "status": {"", "open", *LeadStatus.values},
-            "score": {"", *SCORES},
-            "created": {"", *DAYS},
-            "sort": set(SORTS),
-        }
-        for name, values in allowed.items():
-            if getattr(found, name) not in values:
-                raise BadRequest(f"{name} cannot be {getattr(found, name)[:40]!r}.")
-        if found.owner not in {"", "me", "none"} and read_uuid(found.owner) is None:
-            raise BadRequest("owner must be me, none or an id.")
-        if "\0" in found.q or "\0" in found.source:
-            raise BadRequest("The text holds a NUL character.")
+        customs = {name: text for name, text in given.items() if text and name.startswith(CUSTOM)}
+        plain = {name: text for name, text in given.items() if text and name not in customs}
+        found = cls(customs=customs, **plain)  # type: ignore[arg-type]
+        if found.sort not in SORTS:
+            raise BadRequest(f"sort cannot be {found.sort[:40]!r}.")
+        try:
+            checked_filters(found.filters)
+        except InvalidValue as refused:
+            raise BadRequest(str(refused)) from None
         return found
 
     @property
+    def filters(self) -> dict[str, str]:
+        """What narrows the list, as a saved view keeps it."""
+        plain = {name: getattr(self, name) for name in PLAIN}
+        return {name: text for name, text in (plain | self.customs).items() if text}
+
+    @property
     def is_active(self) -> bool:
-        return any((self.status, self.owner, self.source, self.score, self.created, self.q))
+        return bool(self.filters)
 
     def url(self, **changes: str) -> str:
         """The address with some parameters changed; a new filter starts at the first page."""
-        values = {
-            name: getattr(self, name)
-            for name in ("q", "status", "owner", "source", "score", "created", "sort")
-        }
+        values = {**self.filters, "sort": self.sort}
         values.update(changes)
         if values.get("sort") == "score":
             values.pop("sort")
@@ -95,23 +85,7 @@ class LeadFilters:
 
     def narrow(self, leads: QuerySet[Lead], *, user: User, now: datetime) -> QuerySet[Lead]:
         """The leads that pass every filter."""
-        if self.status == "open":
-            leads = leads.filter(status__in=OPEN_STATUSES)
-        elif self.status:
-            leads = leads.filter(status=self.status)
-        if self.owner == "me":
-            leads = leads.filter(owner=user)
-        elif self.owner == "none":
-            leads = leads.filter(owner=None)
-        elif self.owner:
-            leads = leads.filter(owner__public_id=self.owner)
-        if self.source:
-            leads = leads.filter(source__code=self.source)
-        if self.score:
-            leads = leads.filter(SCORES[self.score])
-        if self.created:
-            leads = leads.filter(created_at__gte=now - timedelta(days=DAYS[self.created]))
-        return matching(leads, self.q) if self.q else leads
+        return narrow_leads(leads, self.filters, user=user, now=now)
 
     def chips(self) -> list[Chip]:
         """The active filters in words. Two small queries at most, for names of an owner or a source."""
@@ -132,6 +106,10 @@ class LeadFilters:
         if self.created:
             words = {"1d": _("last 24 hours"), "7d": _("last 7 days"), "30d": _("last 30 days")}
             chips.append(Chip(_("Came in"), words[self.created], self.url(created="")))
+        if self.tag:
+            chips.append(Chip(_("Tag"), self.tag, self.url(tag="")))
+        for name, text in self.customs.items():
+            chips.append(Chip(name.removeprefix(CUSTOM), text, self.url(**{name: ""})))
         return chips
 
     def _owner_name(self) -> str:

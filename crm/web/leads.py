@@ -13,13 +13,14 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from crm import clock
 from crm.actions.intake import receive_inquiry
+from crm.actions.lead_lists import DAYS, SCORES, SORTS
 from crm.errors import CRMError
 from crm.imports.values import typed_amount
 from crm.models import Channel, Lead, LeadSource, LeadStatus, NextActionKind, User
 from crm.permissions import Verb, may
 from crm.web import words
 from crm.web.base import NAV_CAP, by, nav_counts, person, piece, say, screen
-from crm.web.lead_filters import COUNT_CAP, DAYS, SCORES, SORTS, LeadFilters, page_of
+from crm.web.lead_filters import COUNT_CAP, LeadFilters, page_of
 
 _COLUMNS = (
     "id", "public_id", "name", "company", "score", "status", "est_value", "currency", "next_action_at",

@@ -47,6 +47,7 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 UPLOADS = {"POST /api/v1/imports/": b"Name,E-mail\nAda,ada@example.com\n"}
 FORMS: dict[str, dict[str, str]] = {
+    "POST /leads/views/": {"name": "Mine"},
     "POST /leads/new/": {"name": "New", "email": "new@example.com"},
     "POST /leads/{lead}/write/": {"subject": "Your garden", "body": "Dear Ada,\n\nthanks."},
     "POST /leads/{lead}/fields/company/": {"value": "Changed Ltd", "version": "1", "was": ""},
@@ -66,7 +67,7 @@ FORMS: dict[str, dict[str, str]] = {
     "POST /agents/{pool}/scale/": {"target": "5"},
     "POST /agents/{pool}/switch/": {"to": "pause"},
 }
-SET_UP = ("crm/captureform", "crm/user", "crm/team", "crm/leadsource", "crm/customfield")
+SET_UP = ("crm/captureform", "crm/user", "crm/team", "crm/leadsource", "crm/customfield", "crm/tag")
 ADDED = tuple(page for page in SET_UP if page != "crm/user")  # people come by invitation
 READ = (
     "crm/lead",

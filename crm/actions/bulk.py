@@ -1,0 +1,332 @@
+"""One act on many records, as a job: sliced, resumable, with its rows' refusals named and 7 days to undo it.
+
+The rows are written down once, when the job is made: what comes to pass the filter later is not touched, and
+what leaves it is. Each row then goes through the action for one record, so it obeys the same rules, writes
+the same story and keeps the same before-values; a refused row is counted and named, and the rest goes on.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import connection, transaction
+from django.db.models import Count, QuerySet
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+
+from crm import clock, events
+from crm.actions.base import offer_undo, undo, undoable
+from crm.actions.lead_lists import checked_filters, narrow_leads
+from crm.actions.leads import assign_lead, disqualify_lead, snooze_lead
+from crm.actions.opportunities import assign_opportunity
+from crm.actions.opportunity_moves import move_opportunity
+from crm.actions.tags import MODELS, tag_record, untag_record
+from crm.errors import CRMError, InvalidValue, TransitionRefused
+from crm.models import Actor, ActorKind, BulkRow, BulkState, Job, JobState, Stage, Tag, Undo, User
+from crm.permissions import Verb, require
+
+KIND = "bulk"
+MOST_ROWS = 200_000
+NAMED = 20  # refused rows whose names a job tells
+COMMIT_AFTER_S = 0.5  # a slice's transaction holds its rows' locks no longer
+AT_A_TIME = 200  # rows read for one transaction
+UNDO_FOR = timedelta(days=7)
+STALLED = timedelta(minutes=2)
+RUN, UNDO = "run", "undo"
+_ACTS = {
+    "assign": {"lead", "opportunity"},
+    "tag": set(MODELS),
+    "untag": set(MODELS),
+    "snooze": {"lead"},
+    "disqualify": {"lead"},
+    "stage": {"opportunity"},
+}
+
+
+@transaction.atomic
+def start_bulk(
+    act: str,
+    *,
+    by: Actor,
+    target: str = "lead",
+    ids: Sequence[UUID | str] | None = None,
+    filters: Mapping[str, str] | None = None,
+    **values: Any,
+) -> Job:
+    """Write down the rows and queue the work. Rows are the public `ids`, or all that pass the `filters`.
+
+    `act`: assign (`owner`: User or None), tag and untag (`tag`: Tag), snooze (`until`: datetime, `reason`),
+    disqualify (`reason`), stage (`stage`: Stage). Ids that `by` may not see are counted as missing.
+    Raises PermissionRefused, InvalidValue naming the field. Publishes BulkDue. Undoable for 7 days.
+    """
+    if by.user is None:
+        raise InvalidValue(_("A bulk act needs a person."), field="by")
+    if target not in _ACTS.get(act, ()):
+        raise InvalidValue(_("This cannot be done to many at once."), field="act")
+    require(by, Verb.REASSIGN if act == "assign" else Verb.EDIT)
+    stored = _stored(act, values)
+    rows, asked = _selected(target, ids, filters, by=by)
+    job = Job.objects.create(
+        kind=KIND,
+        created_by=by.user,
+        cursor={
+            "phase": RUN,
+            "act": act,
+            "target": target,
+            "values": stored,
+            "token": {"label": by.label, "scopes": sorted(by.scopes)} if by.kind == ActorKind.API else None,
+        },
+    )
+    job.total = _write_down(job, rows)
+    job.result = {"missing": max(asked - job.total, 0) if asked is not None else 0}
+    job.save(update_fields=["total", "result"])
+    undo_row = offer_undo(
+        "bulk",
+        by=by,
+        label=_("Bulk act on %d records") % job.total,
+        before={"job": job.pk},
+        rows=[],
+        window=UNDO_FOR,
+    )
+    job.undo_offer = undo_row  # type: ignore[attr-defined]
+    events.publish(events.BulkDue(job.pk))
+    return job
+
+
+def _selected(
+    target: str, ids: Sequence[UUID | str] | None, filters: Mapping[str, str] | None, *, by: Actor
+) -> tuple[QuerySet[Any], int | None]:
+    """(the rows that `by` may see, how many were asked for if by ids)."""
+    if (ids is None) == (filters is None):
+        raise InvalidValue(_("Choose records by their ids, or by filters."), field="ids")
+    visible: QuerySet[Any] = MODELS[target].objects.visible_to(by)
+    if filters is not None:
+        if target != "lead":
+            raise InvalidValue(_("Only leads are chosen by filters."), field="filters")
+        assert by.user is not None
+        return narrow_leads(visible, checked_filters(filters), user=by.user, now=clock.now()), None
+    assert ids is not None
+    if not ids or len(ids) > MOST_ROWS:
+        raise InvalidValue(_("Choose 1 to %d records.") % MOST_ROWS, field="ids")
+    try:
+        wanted = {UUID(str(one)) for one in ids}
+    except ValueError:
+        raise InvalidValue(_("An id is none of ours."), field="ids") from None
+    return visible.filter(public_id__in=wanted), len(wanted)
+
+
+def _write_down(job: Job, rows: QuerySet[Any]) -> int:
+    """Store the rows, by id, in one statement. Raises InvalidValue (`filters`) for none or too many."""
+    sql, parameters = rows.order_by("pk").values("pk")[: MOST_ROWS + 1].query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO crm_bulkrow (job_id, record_id, state, message)"  # noqa: S608 compiled by Django
+            f" SELECT %s, id, 'waiting', '' FROM ({sql}) AS chosen (id)",
+            [job.pk, *parameters],
+        )
+        count = cursor.rowcount
+    if not count:
+        raise InvalidValue(_("No record is chosen that you may see."), field="ids")
+    if count > MOST_ROWS:
+        raise InvalidValue(_("Choose at most %d records.") % MOST_ROWS, field="filters")
+    return count
+
+
+def _stored(act: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The act's values as JSON. Raises InvalidValue for one that is missing, wrong or too many."""
+    needs: dict[str, tuple[str, ...]] = {
+        "assign": ("owner",),
+        "tag": ("tag",),
+        "untag": ("tag",),
+        "snooze": ("until",),
+        "disqualify": ("reason",),
+        "stage": ("stage",),
+    }
+    allowed = {*needs[act], *(["reason"] if act == "snooze" else [])}
+    for name in (*needs[act], *values):
+        if name not in values or name not in allowed:
+            raise InvalidValue(_("This act takes: %s.") % ", ".join(sorted(allowed)), field=name[:60])
+    kinds: dict[str, Any] = {
+        "owner": User | None,
+        "tag": Tag,
+        "stage": Stage,
+        "until": datetime,
+        "reason": str,
+    }
+    for name, value in values.items():
+        if not isinstance(value, kinds[name]) or (
+            isinstance(value, str) and ("\0" in value or len(value) > 200)
+        ):
+            raise InvalidValue(_("This is not the right kind of value."), field=name)
+    if act == "disqualify" and not values["reason"].strip():
+        raise InvalidValue(_("Say why the leads are disqualified."), field="reason")
+    if act == "snooze" and values["until"] <= clock.now():
+        raise InvalidValue(_("Choose a time in the future, at most two years from now."), field="until")
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if value is None or isinstance(value, str) else value.pk
+
+
+def advance_bulk(job_id: int, *, seconds: float) -> bool:
+    """Work on the job for about so many seconds. Returns whether more is to be done. Safe to run twice, and
+    by two workers at a time: one of them finds the job held and leaves it.
+    """
+    stop_at = time.monotonic() + seconds
+    while _slice(job_id):
+        if time.monotonic() >= stop_at:
+            return True
+    return False
+
+
+@transaction.atomic
+def _slice(job_id: int) -> bool:
+    """One transaction of rows. Returns whether rows are left for this worker."""
+    job = Job.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=job_id, kind=KIND).first()
+    if job is None or job.state not in {JobState.QUEUED, JobState.RUNNING}:
+        return False
+    phase = job.cursor["phase"]
+    waits = BulkState.WAITING if phase == RUN else BulkState.CHANGED
+    rows = list(BulkRow.objects.filter(job=job, state=waits).order_by("record_id")[:AT_A_TIME])
+    work = _work_of(job) if phase == RUN else _undo_of(job)
+    stop_at, done = time.monotonic() + COMMIT_AFTER_S, 0
+    for row in rows:
+        _one(row, work)
+        done += 1
+        if time.monotonic() >= stop_at:
+            break
+    BulkRow.objects.bulk_update(rows[:done], ["state", "message", "undo"])
+    job.state, job.started_at = JobState.RUNNING, job.started_at or clock.now()
+    job.done = min(job.done + done, job.total)
+    is_over = len(rows) < AT_A_TIME and done == len(rows)
+    if is_over:
+        _finish(job, phase)
+    job.save()
+    events.publish(events.JobProgressed(job.pk, job.state))
+    return not is_over
+
+
+def _one(row: BulkRow, work: Callable[[BulkRow], None]) -> None:
+    """Work on one row under a savepoint, and write down what came of it."""
+    try:
+        with transaction.atomic():
+            work(row)
+    except CRMError as refused:
+        row.state = BulkState.KEPT if row.undo_id else BulkState.REFUSED
+        row.message = str(refused)[:300]
+    except ObjectDoesNotExist:
+        row.state = BulkState.KEPT if row.undo_id else BulkState.REFUSED
+        row.message = _("Gone, or no longer yours to see.")
+
+
+def _work_of(job: Job) -> Callable[[BulkRow], None]:
+    by, act = actor_of(job), _act(job)
+
+    def work(row: BulkRow) -> None:
+        record = act(row.record_id, by)
+        offer: Undo | None = getattr(record, "undo_offer", None)
+        row.state = BulkState.CHANGED if offer else BulkState.SAME
+        if offer:
+            Undo.objects.filter(pk=offer.pk).update(expires_at=clock.now() + UNDO_FOR)
+            row.undo = offer
+
+    return work
+
+
+def _act(job: Job) -> Callable[[int, Actor], Any]:
+    """The action for one record, with the job's values. What they name is read once a slice."""
+    act, target, values = job.cursor["act"], job.cursor["target"], job.cursor["values"]
+    match act:
+        case "assign":
+            owner = User.objects.filter(pk=values["owner"]).first() if values["owner"] else None
+            if target == "lead":
+                return lambda pk, by: assign_lead(pk, by=by, owner=owner)
+            return lambda pk, by: assign_opportunity(pk, by=by, owner=owner)
+        case "tag" | "untag":
+            tag = Tag.objects.filter(pk=values["tag"]).first() or Tag(pk=values["tag"])
+            one = tag_record if act == "tag" else untag_record
+            return lambda pk, by: one(target, pk, by=by, tag=tag)
+        case "snooze":
+            until = parse_datetime(values["until"])
+            assert until is not None
+            return lambda pk, by: snooze_lead(pk, by=by, until=until, reason=values.get("reason", ""))
+        case "disqualify":
+            return lambda pk, by: disqualify_lead(pk, by=by, reason=values["reason"])
+    stage = Stage.objects.get(pk=values["stage"])
+    return lambda pk, by: move_opportunity(pk, by=by, stage=stage)
+
+
+def _undo_of(job: Job) -> Callable[[BulkRow], None]:
+    by = Actor.of(job.created_by)  # type: ignore[arg-type]
+
+    def work(row: BulkRow) -> None:
+        if row.undo is None:
+            raise TransitionRefused(_("What it was before is no longer kept."))
+        undo(row.undo.public_id, by=by)
+        row.state = BulkState.UNDONE
+
+    return work
+
+
+def _finish(job: Job, phase: str) -> None:
+    states = dict(BulkRow.objects.filter(job=job).values_list("state").annotate(count=Count("pk")))
+    told = BulkState.REFUSED if phase == RUN else BulkState.KEPT
+    refused = list(BulkRow.objects.filter(job=job, state=told).order_by("record_id")[:NAMED])
+    records = MODELS[job.cursor["target"]].objects.in_bulk([row.record_id for row in refused])
+    counts = {state.value: states.get(state.value, 0) for state in BulkState if state != BulkState.WAITING}
+    job.result = {
+        **job.result,
+        **counts,
+        "refusals" if phase == RUN else "kept_rows": [
+            {"name": str(records.get(row.record_id, row.record_id)), "reason": row.message} for row in refused
+        ],
+    }
+    job.state, job.finished_at = JobState.DONE, clock.now()
+
+
+def actor_of(job: Job) -> Actor:
+    """On whose behalf a job works: the person as they are now, or the token's scopes on their rights."""
+    token = job.cursor.get("token")
+    user = job.created_by
+    assert user is not None
+    if token:
+        return Actor.api(user, label=token["label"], scopes=frozenset(token["scopes"]))
+    return Actor.of(user)
+
+
+@transaction.atomic
+def cancel_bulk(job_id: int, *, by: Actor) -> Job:
+    """Stop: what is done stays (and can be undone), the rest is left alone.
+
+    Raises Job.DoesNotExist for somebody else's, TransitionRefused when it is over. Publishes JobProgressed.
+    """
+    job = Job.objects.select_for_update(of=("self",)).get(pk=job_id, kind=KIND, created_by=by.user)
+    if job.state not in {JobState.QUEUED, JobState.RUNNING}:
+        raise TransitionRefused(_("This job is over already."))
+    _finish(job, job.cursor["phase"])
+    job.state = JobState.CANCELLED
+    job.save()
+    events.publish(events.JobProgressed(job.pk, job.state))
+    return job
+
+
+@undoable("bulk")
+def _undo_bulk(row: Undo, by: Actor) -> None:
+    """Queue the way back. It runs as the job did, in slices; rows that moved on stay and are named."""
+    job = Job.objects.select_for_update(of=("self",)).get(pk=row.before["job"])
+    job.cursor["phase"], job.state, job.finished_at = UNDO, JobState.QUEUED, None
+    job.total, job.done = BulkRow.objects.filter(job=job, state=BulkState.CHANGED).count(), 0
+    job.save()
+    events.publish(events.BulkDue(job.pk))
+
+
+def stalled_bulk(at: datetime) -> list[int]:
+    """Jobs without a slice for STALLED, for the sweep: their worker died, or their place in the queue did."""
+    waiting = Job.objects.filter(kind=KIND, state__in=[JobState.QUEUED, JobState.RUNNING])
+    return list(waiting.filter(updated_at__lt=at - STALLED).values_list("pk", flat=True))

@@ -1,0 +1,165 @@
+"""Bulk acts: one job, the rules of the single action for every row, and the way back."""
+
+from datetime import timedelta
+
+import pytest
+
+from crm import clock
+from crm.actions import bulk
+from crm.actions.base import undo
+from crm.actions.bulk import advance_bulk, cancel_bulk, stalled_bulk, start_bulk
+from crm.actions.leads import update_lead
+from crm.errors import CRMError, InvalidValue, PermissionRefused, TransitionRefused, UndoRefused
+from crm.models import Actor, BulkRow, Job, JobState, Lead, LeadStatus, Role, Tag, Tagging
+from tests.factories import make_admin, make_lead, make_team, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def run(job: Job) -> Job:
+    while advance_bulk(job.pk, seconds=5):
+        pass
+    job.refresh_from_db()
+    return job
+
+
+def ids(*leads: Lead) -> list:
+    return [lead.public_id for lead in leads]
+
+
+def test_each_row_obeys_the_rules_of_its_own_action_and_refusals_are_named():
+    admin = make_admin()
+    open_one, closed = (
+        make_lead(name="Open"),
+        make_lead(name="Closed", status=LeadStatus.DISQUALIFIED, disqualify_reason="old"),
+    )
+    job = run(start_bulk("disqualify", by=Actor.of(admin), ids=ids(open_one, closed), reason="no budget"))
+    assert (job.state, job.done, job.total) == (JobState.DONE, 2, 2)
+    assert (job.result["changed"], job.result["refused"]) == (1, 1)
+    assert job.result["refusals"][0]["name"] == "Closed"
+    open_one.refresh_from_db()
+    assert (open_one.status, open_one.disqualify_reason) == ("disqualified", "no budget")
+    assert open_one.timeline.filter(kind="lead.disqualified").count() == 1
+
+
+def test_rows_that_one_may_not_see_are_counted_and_never_named():
+    team = make_team()
+    rep = make_user(team=team)
+    mine, pool, away = (
+        make_lead(owner=rep, team=team),
+        make_lead(name="Pool", team=team),
+        make_lead(name="Secret"),
+    )
+    job = run(
+        start_bulk("tag", by=Actor.of(rep), ids=ids(mine, pool, away), tag=Tag.objects.create(name="T"))
+    )
+    assert (job.result["changed"], job.result["refused"], job.result["missing"]) == (1, 1, 1)
+    assert "Secret" not in str(job.result)
+    assert Tagging.objects.get().lead == mine
+
+
+def test_undo_brings_back_what_was_and_names_what_has_moved_on():
+    admin = Actor.of(make_admin())
+    was, owner = make_user(), make_user()
+    leads = [make_lead(name=f"L{n}", owner=was) for n in range(3)]
+    job = start_bulk("assign", by=admin, ids=ids(*leads), owner=owner)
+    offer = job.undo_offer
+    run(job)
+    assert Lead.objects.filter(owner=owner).count() == 3
+    update_lead(leads[1].pk, by=admin, company="Moved on Ltd")
+    undo(offer.public_id, by=admin)
+    job = run(job)
+    assert set(Lead.objects.filter(owner=was)) == {leads[0], leads[2]}
+    assert (job.result["undone"], job.result["kept"]) == (2, 1)
+    assert job.result["kept_rows"][0]["name"] == "L1"
+    with pytest.raises(UndoRefused):
+        undo(offer.public_id, by=admin)
+
+
+def test_a_bulk_act_can_be_taken_back_for_seven_days_and_by_nobody_else():
+    admin = Actor.of(make_admin())
+    lead, owner = make_lead(), make_user()
+    job = start_bulk("assign", by=admin, ids=ids(lead), owner=owner)
+    run(job)
+    with clock.frozen(clock.now() + timedelta(days=6, hours=23)):
+        undo(job.undo_offer.public_id, by=admin)
+        run(job)
+    lead.refresh_from_db()
+    assert lead.owner is None
+    with clock.frozen(clock.now() + timedelta(days=8)), pytest.raises(CRMError):
+        undo(job.undo_offer.public_id, by=admin)
+
+
+def test_a_filter_is_resolved_once():
+    admin = Actor.of(make_admin())
+    for n in range(5):
+        make_lead(name=f"L{n}", country="DE")
+    job = start_bulk("snooze", by=admin, filters={"status": "new"}, until=clock.now() + timedelta(days=3))
+    make_lead(name="Later")
+    assert run(job).result["changed"] == 5
+    assert Lead.objects.get(name="Later").status == LeadStatus.NEW
+
+
+def test_an_interrupted_job_goes_on_where_it_stopped(monkeypatch):
+    monkeypatch.setattr(bulk, "AT_A_TIME", 2)
+    admin = Actor.of(make_admin())
+    leads = [make_lead() for _ in range(5)]
+    job = start_bulk("tag", by=admin, ids=ids(*leads), tag=Tag.objects.create(name="T"))
+    assert advance_bulk(job.pk, seconds=0)
+    job.refresh_from_db()
+    assert (job.done, job.state) == (2, JobState.RUNNING)
+    assert stalled_bulk(clock.now()) == []
+    assert stalled_bulk(clock.now() + timedelta(minutes=3)) == [job.pk]
+    assert run(job).result["changed"] == 5
+    assert Tagging.objects.count() == 5
+    assert stalled_bulk(clock.now() + timedelta(days=1)) == []
+
+
+def test_cancelling_keeps_what_is_done_and_leaves_the_rest(monkeypatch):
+    monkeypatch.setattr(bulk, "AT_A_TIME", 2)
+    admin = Actor.of(make_admin())
+    job = start_bulk(
+        "tag", by=admin, ids=ids(*[make_lead() for _ in range(5)]), tag=Tag.objects.create(name="T")
+    )
+    advance_bulk(job.pk, seconds=0)
+    with pytest.raises(Job.DoesNotExist):
+        cancel_bulk(job.pk, by=Actor.of(make_user()))
+    cancel_bulk(job.pk, by=admin)
+    assert run(job).state == JobState.CANCELLED
+    assert Tagging.objects.count() == 2
+    with pytest.raises(TransitionRefused):
+        cancel_bulk(job.pk, by=admin)
+
+
+@pytest.mark.parametrize(
+    ("act", "given", "field"),
+    [
+        ("sell", {"ids": ["x"]}, "act"),
+        ("stage", {"ids": ["x"]}, "act"),
+        ("disqualify", {"ids": ["x"], "reason": "r"}, "ids"),
+        ("disqualify", {"ids": [], "reason": "r"}, "ids"),
+        ("disqualify", {"reason": "r"}, "ids"),
+        ("disqualify", {"ids": ["x"], "filters": {}, "reason": "r"}, "ids"),
+        ("disqualify", {"filters": {"colour": "red"}, "reason": "r"}, "filters.colour"),
+        ("disqualify", {"filters": {}, "reason": " "}, "reason"),
+        ("disqualify", {"filters": {}, "reason": "a\0b"}, "reason"),
+        ("disqualify", {"filters": {}, "reason": 5}, "reason"),
+        ("disqualify", {"filters": {}}, "reason"),
+        ("disqualify", {"filters": {}, "reason": "r", "owner": None}, "owner"),
+        ("snooze", {"filters": {}, "until": "tomorrow"}, "until"),
+        ("tag", {"filters": {}, "tag": 5}, "tag"),
+        ("disqualify", {"filters": {"q": "nobody at all"}, "reason": "r"}, "ids"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name_and_writes_nothing(act, given, field):
+    make_lead()
+    with pytest.raises(InvalidValue) as refused:
+        start_bulk(act, by=Actor.of(make_admin()), **given)
+    assert refused.value.field == field
+    assert not Job.objects.exists()
+    assert not BulkRow.objects.exists()
+
+
+def test_a_reader_does_nothing_to_many_either():
+    with pytest.raises(PermissionRefused):
+        start_bulk("disqualify", by=Actor.of(make_user(Role.READ_ONLY)), filters={}, reason="r")
