@@ -12,7 +12,8 @@ from django.db import transaction
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from crm import events, feed
-from crm.models import LiveEpoch, OutboxEvent
+from crm.actions.set_up import update_user
+from crm.models import Actor, LiveEpoch, OutboxEvent
 from tests.crm.live.conftest import Browser, Server, happen, session_cookie
 from tests.crm.live.test_feed import another_transaction
 from tests.crm.live.test_layer import terminate_listeners
@@ -256,6 +257,10 @@ def deactivate(user, cookie):
     type(user).objects.filter(pk=user.pk).update(is_active=False)
 
 
+def deactivate_by_an_admin(user, cookie):
+    update_user(user.pk, by=Actor.of(make_admin()), is_active=False)
+
+
 def sign_out(user, cookie):
     Session.objects.filter(session_key=cookie.split("=")[1]).delete()
 
@@ -265,7 +270,7 @@ def change_password(user, cookie):
     user.save()
 
 
-@pytest.mark.parametrize("revoke", [deactivate, sign_out, change_password])
+@pytest.mark.parametrize("revoke", [deactivate, deactivate_by_an_admin, sign_out, change_password])
 def test_revoked_access_ends_the_socket_within_5_seconds(server: Server, revoke):
     user, other = make_user(), make_user()
     cookie = session_cookie(user)
