@@ -101,6 +101,40 @@ class OpportunityLost:
 
 
 @dataclass(frozen=True, slots=True)
+class LeadConverted:
+    """The lead became a contact, and perhaps an account and an opportunity."""
+
+    lead_id: int
+    contact_id: int
+    account_id: int | None
+    opportunity_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeadExhausted:
+    """As many tries as were meant brought no answer: somebody should let it rest or disqualify it."""
+
+    lead_id: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """Made, or changed in these fields."""
+
+    account_id: int
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContactChanged:
+    """Made, or changed in these fields."""
+
+    contact_id: int
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class InquiryReceived:
     inquiry_id: int
     lead_id: int

@@ -137,6 +137,10 @@ def _refuse_to_approve(follow_up: FollowUp) -> None:
 
 def _refuse_recipient(follow_up: FollowUp) -> None:
     lead = follow_up.lead
+    if lead.deleted_at or lead.merged_into_id:
+        raise ApprovalRefused(_("This lead is deleted; nothing is sent to it."))
+    if lead.contact and lead.contact.do_not_contact:
+        raise ApprovalRefused(_("This person does not want to be contacted."))
     if lead.status == LeadStatus.DISQUALIFIED:
         raise ApprovalRefused(_("This lead is disqualified; nothing is sent to it."))
     point = lead.contact_points.filter(kind=PointKind.EMAIL, is_primary=True).first()

@@ -17,6 +17,7 @@ from crm.actions.lead_fields import UNSTORABLE, LeadFields
 from crm.actions.lead_fields import checked_amount as checked_amount
 from crm.actions.lead_fields import checked_country as checked_country
 from crm.actions.lead_fields import checked_currency as checked_currency
+from crm.actions.lead_status import WAKING_FIELDS, first_status, wake_up
 from crm.actions.persons import bring_together, locked_proof, note_others
 from crm.actions.scores import score_by_rules_batch
 from crm.actions.spam import Signals, judge_spam
@@ -215,7 +216,7 @@ def _place(
     proof = locked_proof(identity.strong_keys)
     known, contact = bring_together(proof)
     if known:
-        _learn(known, fields, identity)
+        _learn(known, fields, identity, by=by)
     lead = known or _new_lead(fields, identity, inquiry=inquiry, contact=contact, by=by, lead_id=lead_id)
     inquiry.lead, inquiry.error = lead, ""
     inquiry.state = InquiryState.ATTACHED if known else InquiryState.CREATED
@@ -287,6 +288,7 @@ def _new_lead(
         last_inbound_at=clock.now() if channel in FROM_CUSTOMER else None,
         search_text=identity.search_text,
     )
+    first_status(lead, by=by)
     _remember(lead, identity, raw_email=fields.email, raw_phone=fields.phone)
     return lead
 
@@ -302,9 +304,12 @@ def first_hands(by: Actor, *, channel: Channel, source: LeadSource) -> tuple[Use
     return (by.user if by_hand or would_lose_it else None), team
 
 
-def _learn(lead: Lead, fields: LeadFields, identity: Identity) -> None:
+def _learn(lead: Lead, fields: LeadFields, identity: Identity, *, by: Actor) -> None:
     """Fill what the open lead lacks, never overwrite; a sleeping lead wakes."""
     changed = fill_gaps(lead, fields, identity.search_text)
+    if lead.status == LeadStatus.NURTURING:
+        wake_up(lead, by=by).save()
+        changed += WAKING_FIELDS
     _remember(lead, identity, raw_email=fields.email, raw_phone=fields.phone)
     lead.save_changed(*changed)
 
@@ -320,10 +325,6 @@ def fill_gaps(lead: Lead, fields: LeadFields, search_text: str) -> list[str]:
     if missing:
         lead.custom = {**lead.custom, **missing}
         changed.append("custom")
-    if lead.status == LeadStatus.NURTURING:
-        lead.move_to(LeadStatus.WORKING)
-        lead.snoozed_until = None
-        changed += ["status", "status_changed_at", "snoozed_until"]
     lead.last_inbound_at = clock.now()
     lead.attempts = 0
     lead.search_text = " ".join(dict.fromkeys(f"{lead.search_text} {search_text}".split()))

@@ -1,6 +1,8 @@
-"""What people do with a lead. Each arrow of its life is one action; plain edits share `update_lead`."""
+"""What people do with a lead: plain edits share `update_lead`; who has it; notes.
 
-from datetime import UTC, datetime, timedelta
+The arrows of its life are in lead_moves, deleting and restoring in lead_removal; all can be had from here.
+"""
+
 from decimal import Decimal
 from typing import Any
 
@@ -8,28 +10,50 @@ from django.db import transaction
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from crm import clock, events
+from crm import events
 from crm.actions.base import check_version, lead_for_change, offer_undo, tell, undoable
 from crm.actions.custom_fields import checked_custom
 from crm.actions.identity import identify, lock_identities, normalise_email, normalise_phone
 from crm.actions.intake import LENGTHS, checked_amount, checked_country, checked_currency
-from crm.errors import InvalidValue, PermissionRefused, TransitionRefused
+from crm.actions.lead_moves import (
+    disqualify_lead,
+    plan_next_action,
+    reopen_lead,
+    snooze_lead,
+    start_work,
+    wake_due_leads,
+    wake_lead,
+)
+from crm.actions.lead_plans import plan_if_none, planned, restore_plan
+from crm.actions.lead_removal import delete_lead, restore_lead
+from crm.errors import InvalidValue, PermissionRefused
 from crm.models import (
     Actor,
     ContactPoint,
     Lead,
-    LeadStatus,
     MatchKey,
-    NextActionKind,
     Note,
-    Outcome,
-    OutcomeFrom,
     PointKind,
     Team,
     Undo,
     User,
 )
 from crm.permissions import Reach, Verb, reach
+
+__all__ = [
+    "add_note",
+    "assign_lead",
+    "delete_lead",
+    "disqualify_lead",
+    "plan_next_action",
+    "reopen_lead",
+    "restore_lead",
+    "snooze_lead",
+    "start_work",
+    "update_lead",
+    "wake_due_leads",
+    "wake_lead",
+]
 
 PLAIN_FIELDS = ("name", "company", "title", "interest", "mailing_address", "physical_address")
 FIELDS = (*PLAIN_FIELDS, "country", "currency", "est_value", "custom", "email", "phone")
@@ -43,8 +67,6 @@ FACTS = {
     "currency",
     "custom",
 }  # agents read these
-SNOOZE_MOST_DAYS = 730
-PLAN_MOST = timedelta(days=3_660)  # ten years, both ways: what is further off was mistyped
 
 
 @transaction.atomic
@@ -200,7 +222,8 @@ def _shown(value: Any) -> str:
 def assign_lead(lead_id: int, *, by: Actor, owner: User | None) -> Lead:
     """Give a lead to a person, or back to its team's pool (None).
 
-    A rep may take from the pool for themselves and give away their own; a manager assigns inside the team.
+    A rep may take from the pool for themselves and give away their own; a manager assigns inside the team. A
+    lead in work that comes without a plan is to be looked at now by whoever gets it.
     Raises Lead.DoesNotExist, PermissionRefused, InvalidValue (`owner`). Publishes LeadAssigned. Undoable.
     """
     lead = lead_for_change(lead_id, by=by, verb=Verb.REASSIGN)
@@ -214,11 +237,11 @@ def assign_lead(lead_id: int, *, by: Actor, owner: User | None) -> Lead:
     is_foreign = owner and allowed != Reach.ALL and lead.team_id
     if is_foreign and not Team.objects.filter(pk=lead.team_id or 0, members__user=owner).exists():
         raise InvalidValue(_("%s is not in this lead's team.") % owner, field="owner")
-    before = lead.owner_id
+    previous, plan = lead.owner_id, planned(lead)
     lead.owner = owner
     if owner and lead.team_id is None:
         lead.team = Team.objects.filter(members__user=owner).order_by("pk").first()
-    lead.save_changed("owner", "team")
+    lead.save_changed("owner", "team", *plan_if_none(lead))
     tell(
         lead,
         "lead.assigned",
@@ -229,10 +252,10 @@ def assign_lead(lead_id: int, *, by: Actor, owner: User | None) -> Lead:
         "assign_lead",
         by=by,
         label=_("Assigned %s") % lead.name,
-        before={"lead": lead.pk, "owner": before},
+        before={"lead": lead.pk, "owner": previous, "plan": plan},
         rows=[lead],
     )
-    events.publish(events.LeadAssigned(lead.pk, lead.owner_id, before))
+    events.publish(events.LeadAssigned(lead.pk, lead.owner_id, previous))
     return lead
 
 
@@ -241,192 +264,9 @@ def _undo_assign(row: Undo, by: Actor) -> None:
     # the one who assigned may no longer see the lead, so the lock is taken as the system
     lead = Lead.objects.select_for_update(of=("self",)).get(pk=row.before["lead"])
     given_to, lead.owner_id = lead.owner_id, row.before["owner"]
-    lead.save_changed("owner")
+    lead.save_changed("owner", *restore_plan(lead, row.before.get("plan", {})))
     tell(lead, "lead.assigned", _("took the assignment back"), by=by)
     events.publish(events.LeadAssigned(lead.pk, lead.owner_id, given_to))
-
-
-@transaction.atomic
-def start_work(lead_id: int, *, by: Actor) -> Lead:
-    """new -> working. Raises TransitionRefused. Publishes LeadChanged."""
-    return _move(lead_id, LeadStatus.WORKING, by=by, kind="lead.work_started", summary=_("started work"))
-
-
-@transaction.atomic
-def reopen_lead(lead_id: int, *, by: Actor) -> Lead:
-    """disqualified -> working; the outcome is unknown again. Raises TransitionRefused."""
-    lead = lead_for_change(lead_id, by=by)
-    if lead.status != LeadStatus.DISQUALIFIED:
-        raise TransitionRefused(_("Only a disqualified lead can be reopened."))
-    lead.disqualify_reason, lead.outcome, lead.outcome_at, lead.outcome_from = "", Outcome.UNKNOWN, None, ""
-    lead.save(update_fields=["outcome", "outcome_at", "outcome_from"])
-    return _moved(
-        lead, LeadStatus.WORKING, "disqualify_reason", by=by, kind="lead.reopened", summary=_("reopened")
-    )
-
-
-@transaction.atomic
-def disqualify_lead(lead_id: int, *, by: Actor, reason: str) -> Lead:
-    """Take a lead out of the work, with the reason; its outcome is lost.
-
-    Raises Lead.DoesNotExist, PermissionRefused, InvalidValue (`reason`), TransitionRefused.
-    Publishes LeadDisqualified and LeadChanged. Undoable.
-    """
-    reason = _one_line(reason, "reason")
-    if not reason:
-        raise InvalidValue(_("Say why the lead is disqualified."), field="reason")
-    if len(reason) > 200:
-        raise InvalidValue(_("Use at most 200 characters."), field="reason")
-    lead = lead_for_change(lead_id, by=by)
-    before = {
-        "lead": lead.pk,
-        "status": lead.status,
-        "snoozed_until": lead.snoozed_until and lead.snoozed_until.isoformat(),
-        "next_action_at": lead.next_action_at and lead.next_action_at.isoformat(),
-        "next_action_kind": lead.next_action_kind,
-    }
-    lead.disqualify_reason = reason
-    lead.snoozed_until, lead.next_action_at, lead.next_action_kind = None, None, ""
-    lead.outcome, lead.outcome_at, lead.outcome_from = Outcome.LOST, clock.now(), OutcomeFrom.ACTION
-    _moved(
-        lead,
-        LeadStatus.DISQUALIFIED,
-        "disqualify_reason",
-        "outcome",
-        "outcome_at",
-        "outcome_from",
-        "snoozed_until",
-        "next_action_at",
-        "next_action_kind",
-        by=by,
-        kind="lead.disqualified",
-        summary=_("disqualified: %s") % reason,
-    )
-    offer_undo("disqualify_lead", by=by, label=_("Disqualified %s") % lead.name, before=before, rows=[lead])
-    events.publish(events.LeadDisqualified(lead.pk, lead.owner_id))
-    return lead
-
-
-@undoable("disqualify_lead")
-def _undo_disqualify(row: Undo, by: Actor) -> None:
-    lead = lead_for_change(row.before["lead"], by=by)
-    until, at = row.before["snoozed_until"], row.before["next_action_at"]
-    lead.status = row.before["status"]
-    lead.snoozed_until = datetime.fromisoformat(until) if until else None
-    lead.next_action_at = datetime.fromisoformat(at) if at else None
-    lead.next_action_kind = row.before["next_action_kind"]
-    lead.disqualify_reason, lead.outcome, lead.outcome_at, lead.outcome_from = "", Outcome.UNKNOWN, None, ""
-    planned = ("snoozed_until", "next_action_at", "next_action_kind")
-    lead.save_changed("status", *planned, "disqualify_reason", "outcome", "outcome_at", "outcome_from")
-    tell(lead, "lead.reopened", _("took the disqualification back"), by=by)
-    events.publish(events.LeadChanged(lead.pk, fields=("status",)))
-
-
-@transaction.atomic
-def snooze_lead(lead_id: int, *, by: Actor, until: datetime, reason: str = "") -> Lead:
-    """Let a lead sleep until then; it wakes by itself, or at once when the customer writes.
-
-    Raises InvalidValue (`until`, not in the future or more than two years off), TransitionRefused.
-    Publishes LeadChanged. Undoable.
-    """
-    now = clock.now()
-    if not 0 < (until - now).total_seconds() < SNOOZE_MOST_DAYS * 86_400:
-        raise InvalidValue(_("Choose a time in the future, at most two years from now."), field="until")
-    until, reason = until.astimezone(UTC), _one_line(reason, "reason")
-    lead = lead_for_change(lead_id, by=by)
-    if lead.status == LeadStatus.NURTURING:
-        lead.move_to(LeadStatus.WORKING)  # sleeping again: a new time
-    before = {
-        "lead": lead.pk,
-        "status": lead.status,
-        "next_action_at": lead.next_action_at and lead.next_action_at.isoformat(),
-        "next_action_kind": lead.next_action_kind,
-    }
-    lead.snoozed_until = until
-    lead.next_action_at, lead.next_action_kind = until, lead.next_action_kind or NextActionKind.REVIEW
-    _moved(
-        lead,
-        LeadStatus.NURTURING,
-        "snoozed_until",
-        "next_action_at",
-        "next_action_kind",
-        by=by,
-        kind="lead.snoozed",
-        summary=_("snoozed: %s") % reason[:200] if reason else _("snoozed"),
-        at=until,
-    )
-    offer_undo("snooze_lead", by=by, label=_("Snoozed %s") % lead.name, before=before, rows=[lead])
-    return lead
-
-
-@undoable("snooze_lead")
-def _undo_snooze(row: Undo, by: Actor) -> None:
-    lead = lead_for_change(row.before["lead"], by=by)
-    at = row.before["next_action_at"]
-    lead.status, lead.snoozed_until = row.before["status"], None
-    lead.next_action_at = datetime.fromisoformat(at) if at else None
-    lead.next_action_kind = row.before["next_action_kind"]
-    lead.save_changed("status", "snoozed_until", "next_action_at", "next_action_kind")
-    tell(lead, "lead.woken", _("took the snooze back"), by=by)
-    events.publish(events.LeadChanged(lead.pk, fields=("status",)))
-
-
-@transaction.atomic
-def wake_lead(lead_id: int, *, by: Actor, because: str = "") -> Lead:
-    """nurturing -> working. Raises TransitionRefused."""
-    lead = lead_for_change(lead_id, by=by)
-    if lead.status != LeadStatus.NURTURING:
-        raise TransitionRefused(_("This lead is not asleep."))
-    lead.snoozed_until = None
-    summary = because or _("woke up")
-    return _moved(lead, LeadStatus.WORKING, "snoozed_until", by=by, kind="lead.woken", summary=summary)
-
-
-def wake_due_leads(at: datetime, *, limit: int = 500) -> int:
-    """Wake every lead whose time has come, one transaction each. Returns how many."""
-    due = Lead.objects.open().filter(status=LeadStatus.NURTURING, snoozed_until__lte=at)
-    woken = 0
-    for lead_id in list(due.order_by("snoozed_until").values_list("pk", flat=True)[:limit]):
-        with transaction.atomic():
-            lead = Lead.objects.select_for_update(of=("self",), skip_locked=True).filter(pk=lead_id).first()
-            if (
-                lead
-                and lead.status == LeadStatus.NURTURING
-                and lead.snoozed_until
-                and lead.snoozed_until <= at
-            ):
-                wake_lead(lead_id, by=Actor.system())
-                woken += 1
-    return woken
-
-
-@transaction.atomic
-def plan_next_action(
-    lead_id: int, *, by: Actor, at: datetime | None, kind: str = "", version: int | None = None
-) -> Lead:
-    """Say when to do what next; None clears the plan. A new lead becomes working.
-
-    Raises InvalidValue (`kind`, `at`), VersionConflict. Publishes LeadChanged.
-    """
-    lead = lead_for_change(lead_id, by=by)
-    check_version(lead, version)
-    if not lead.is_open:
-        raise TransitionRefused(_("This lead is closed; reopen it first."))
-    if at is not None and abs(at - clock.now()) > PLAN_MOST:
-        raise InvalidValue(_("Choose a time at most ten years from now."), field="at")
-    if at is not None and kind not in NextActionKind.values:
-        raise InvalidValue(_("Choose what to do: call, e-mail, meeting, to do or review."), field="kind")
-    at = at and at.astimezone(UTC)
-    lead.next_action_at, lead.next_action_kind = at, kind if at else ""
-    changed = ["next_action_at", "next_action_kind"]
-    if lead.status == LeadStatus.NEW:
-        lead.move_to(LeadStatus.WORKING)
-        changed += ["status", "status_changed_at"]
-    lead.save_changed(*changed)
-    what = _("planned: %s") % NextActionKind(kind).label.lower() if at else _("cleared the next step")
-    tell(lead, "lead.next_action_planned", what, by=by, **_when(at))
-    events.publish(events.LeadChanged(lead.pk, fields=tuple(changed)))
-    return lead
 
 
 @transaction.atomic
@@ -443,35 +283,3 @@ def add_note(lead_id: int, *, by: Actor, body: str) -> Note:
     events.publish(events.NoteAdded(lead.pk, note.pk))
     events.publish(events.LeadFactsChanged(lead.pk))
     return note
-
-
-def _one_line(text: str, field: str) -> str:
-    """The text with single blanks. Raises InvalidValue for NUL, which no column can hold."""
-    if "\0" in text:
-        raise InvalidValue(_("This text holds characters that cannot be stored."), field=field)
-    return " ".join(text.split())
-
-
-def _move(lead_id: int, status: LeadStatus, *fields: str, by: Actor, kind: str, summary: str) -> Lead:
-    return _moved(lead_for_change(lead_id, by=by), status, *fields, by=by, kind=kind, summary=summary)
-
-
-def _moved(
-    lead: Lead,
-    status: LeadStatus,
-    *fields: str,
-    by: Actor,
-    kind: str,
-    summary: str,
-    at: datetime | None = None,
-) -> Lead:
-    """Move, save `fields` too, tell (with `at`, a time that screens show in the reader's zone), publish."""
-    lead.move_to(status)
-    lead.save_changed("status", "status_changed_at", *fields)
-    tell(lead, kind, summary, by=by, **_when(at))
-    events.publish(events.LeadChanged(lead.pk, fields=("status", *fields)))
-    return lead
-
-
-def _when(at: datetime | None) -> dict[str, str]:
-    return {"at": at.isoformat()} if at else {}

@@ -14,8 +14,10 @@ from django.utils.translation import gettext as _
 
 from crm import clock, events
 from crm.actions.approvals import why_not_sendable
+from crm.actions.attempts import count_attempt
 from crm.actions.base import lead_for_change, tell
 from crm.actions.follow_up_rows import publish, publish_message
+from crm.actions.lead_status import STATUS_FIELDS, WAKING_FIELDS, change_status, wake_up
 from crm.errors import InvalidValue, TransitionRefused
 from crm.mail.compose import Letter
 from crm.mail.transport import Delivery, Outcome
@@ -232,9 +234,8 @@ def record_inbound_message(
     changed = ["last_inbound_at", "attempts"]
     lead.last_inbound_at, lead.attempts = at, 0
     if lead.status == LeadStatus.NURTURING:
-        lead.move_to(LeadStatus.WORKING)
-        lead.snoozed_until = None
-        changed += ["status", "status_changed_at", "snoozed_until"]
+        wake_up(lead, by=by).save()
+        changed += WAKING_FIELDS
     lead.save_changed(*changed)
     events.publish(events.MessageReceived(lead.pk, message.pk))
     events.publish(events.LeadChanged(lead.pk, fields=tuple(changed)))
@@ -258,14 +259,15 @@ def _book_sent(lead: Lead, follow_up: FollowUp, message: Message, *, by: Actor, 
     message.save_changed("state", "sent_at", "occurred_at", "event", "error")
     follow_up.move_to(FollowUpState.SENT)
     follow_up.save_changed("state")
-    changed = ["last_outbound_at", "attempts"]
-    lead.last_outbound_at, lead.attempts = at, lead.attempts + 1
+    changed = ["last_outbound_at"]
+    lead.last_outbound_at = at
     if lead.status == LeadStatus.NEW:
-        lead.move_to(LeadStatus.WORKING)
-        changed += ["status", "status_changed_at"]
+        change_status(lead, LeadStatus.WORKING, by=by)
+        changed += STATUS_FIELDS
     if lead.is_open and (lead.next_action_at is None or lead.next_action_at <= at):
         lead.next_action_at, lead.next_action_kind = at + NEXT_LOOK_AFTER, NextActionKind.CALL
         changed += ["next_action_at", "next_action_kind"]
+    changed += count_attempt(lead)
     lead.save_changed(*changed)
     publish_message(message)
     publish(follow_up)

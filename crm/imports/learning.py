@@ -10,6 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from crm.actions.intake import LeadFields, fill_gaps
+from crm.actions.lead_status import WAKING_FIELDS, wake_up
 from crm.imports.chunk import Chunk
 from crm.imports.inserting import as_json, update_rows
 from crm.models import (
@@ -17,6 +18,8 @@ from crm.models import (
     ImportPolicy,
     ImportStage,
     Lead,
+    LeadStatus,
+    LeadStatusChange,
     Outcome,
     OutcomeFrom,
     PointKind,
@@ -40,9 +43,7 @@ _WRITTEN = (
     "outcome",
     "outcome_at",
     "outcome_from",
-    "status",
-    "status_changed_at",
-    "snoozed_until",
+    *WAKING_FIELDS,
     "last_inbound_at",
     "attempts",
     "search_text",
@@ -80,10 +81,10 @@ def learn_from_rows(chunk: Chunk) -> Learned:
     ids = {row.lead_id for row in rows if row.lead_id}
     leads = Lead.objects.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True).in_bulk()
     points = _Points(ids)
-    learned, useless, changed = Learned(), [], {}
+    learned, useless, changed, arrows = Learned(), [], {}, list[LeadStatusChange]()
     for row in rows:
         lead = leads[row.lead_id]
-        before = _apply(lead, row, chunk)
+        before = _apply(lead, row, chunk, arrows)
         added = points.add(lead, row)
         if before.keys() - {"search_text"} or added or chunk.job.policy == ImportPolicy.CREATE:
             after = {name: getattr(lead, name) for name in before}
@@ -101,6 +102,7 @@ def learn_from_rows(chunk: Chunk) -> Learned:
         lead.version += 1
         lead.updated_at = chunk.at
     update_rows(Lead, list(changed.values()), _WRITTEN)
+    LeadStatusChange.objects.bulk_create(arrows)
     points.save()
     _skip(chunk, useless)
     for row in rows:
@@ -118,12 +120,14 @@ def _fields_of(row: ImportStage) -> LeadFields:
     return LeadFields(**values, custom=row.custom)
 
 
-def _apply(lead: Lead, row: ImportStage, chunk: Chunk) -> dict[str, Any]:
-    """Change the lead in memory. Returns the values that were replaced, by field."""
+def _apply(lead: Lead, row: ImportStage, chunk: Chunk, arrows: list[LeadStatusChange]) -> dict[str, Any]:
+    """Change the lead in memory, noting a change of status. Returns the replaced values, by field."""
     fields = _fields_of(row)
     was = {name: getattr(lead, name) for name in _WRITTEN}
     if chunk.job.policy == ImportPolicy.CREATE:
         fill_gaps(lead, fields, row.search_text)
+        if lead.status == LeadStatus.NURTURING:
+            arrows.append(wake_up(lead, by=chunk.by))
     else:
         _overwrite(lead, fields, row)
     if row.outcome and lead.outcome != row.outcome and lead.outcome_from != OutcomeFrom.ACTION:

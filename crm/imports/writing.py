@@ -25,6 +25,8 @@ from crm.models import (
     Inquiry,
     InquiryState,
     Lead,
+    LeadStatus,
+    LeadStatusChange,
     MatchKey,
     Score,
     TimelineEvent,
@@ -49,6 +51,7 @@ def write_chunk(chunk: Chunk) -> dict[str, int]:
     parameters = chunk.parameters
     inquiries = _insert_inquiries(parameters, Verdict.CREATE, InquiryState.CREATED)
     _insert_leads(parameters, _score(chunk, inquiries))
+    _insert_first_status(parameters)
     _insert_points(parameters)
     learned = learn_from_rows(chunk)
     for lead_id, keys in _insert_keys(parameters, known=learned.lead_ids).items():
@@ -113,6 +116,18 @@ def _insert_leads(parameters: Mapping[str, Any], scores: Mapping[int, int]) -> N
         staged(Verdict.CREATE).replace("crm_importstage s", f"{scored} ON scored.id = s.lead_id"),
         {**parameters, "leads": list(scores), "scores": list(scores.values())},
     )
+
+
+def _insert_first_status(parameters: Mapping[str, Any]) -> None:
+    """The set-based twin of `crm.actions.lead_status.first_status`."""
+    values = {
+        "lead": "s.lead_id",
+        "to_status": "%(new)s",
+        "at": "%(at)s",
+        "actor_kind": "%(actor_kind)s",
+        "by": "%(actor)s::bigint",
+    }
+    insert_select(LeadStatusChange, values, staged(Verdict.CREATE), {**parameters, "new": LeadStatus.NEW})
 
 
 def _insert_points(parameters: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from crm import clock
 from crm.actions.base import undo
+from crm.actions.lead_plans import default_plan
 from crm.actions.leads import (
     add_note,
     assign_lead,
@@ -315,7 +316,7 @@ def lead_status(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if move is None:
         raise Http404
     try:
-        move(one.pk, by=by(request))
+        move(one.pk, by=by(request), **default_plan())
     except CRMError as refused:
         say_no(request, refused)
     if not request.htmx:  # type: ignore[attr-defined]

@@ -32,6 +32,7 @@ from crm.models import (
     LeadKind,
     LeadSource,
     LeadStatus,
+    LeadStatusChange,
     MatchKey,
     Message,
     MessageState,
@@ -141,6 +142,7 @@ def _plant_slice(
 ) -> list[Lead]:
     leads = [_lead(story, sources[story.source], team, owners) for story in told]
     Lead.objects.bulk_create(leads)
+    LeadStatusChange.objects.bulk_create(_status_history(told, leads))
     rows = _Rows()
     for story, lead in zip(told, leads, strict=True):
         _add_identity(rows, story, lead)
@@ -185,6 +187,23 @@ def _lead(story: Story, source: LeadSource, team: Team | None, owners: list[User
         last_inbound_at=came_in,
         last_outbound_at=last.get("sent"),
     )
+
+
+def _status_history(told: list[Story], leads: list[Lead]) -> Iterator[LeadStatusChange]:
+    """Each lead came in new; one that is something else by now became it with the last step."""
+    for story, lead in zip(told, leads, strict=True):
+        came, actor_kind = story.steps[0].at, ActorKind.SYSTEM
+        yield LeadStatusChange(lead=lead, to_status=LeadStatus.NEW, at=came, actor_kind=actor_kind)
+        if story.status != LeadStatus.NEW:
+            yield LeadStatusChange(
+                lead=lead,
+                from_status=LeadStatus.NEW,
+                to_status=story.status,
+                at=lead.status_changed_at,
+                actor_kind=ActorKind.USER if lead.owner else actor_kind,
+                by=lead.owner,
+                seconds_in_from=int((lead.status_changed_at - came).total_seconds()),
+            )
 
 
 def _add_identity(rows: _Rows, story: Story, lead: Lead) -> None:

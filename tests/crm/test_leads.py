@@ -7,6 +7,7 @@ import pytest
 from crm import clock
 from crm.actions.base import undo
 from crm.actions.intake import receive_inquiry
+from crm.actions.lead_plans import default_plan
 from crm.actions.leads import (
     add_note,
     assign_lead,
@@ -162,7 +163,9 @@ def test_disqualifying_needs_a_reason_and_counts_as_lost_until_reopened(lead, re
     assert (lead.outcome, lead.outcome_from, lead.next_action_at) == (Outcome.LOST, "action", None)
     with pytest.raises(TransitionRefused):
         disqualify_lead(lead.pk, by=actor(rep), reason="again")
-    reopen_lead(lead.pk, by=actor(rep))
+    with pytest.raises(InvalidValue, match="what comes next"):
+        reopen_lead(lead.pk, by=actor(rep))
+    reopen_lead(lead.pk, by=actor(rep), **default_plan())
     lead.refresh_from_db()
     assert (lead.status, lead.outcome, lead.disqualify_reason) == (LeadStatus.WORKING, Outcome.UNKNOWN, "")
 
