@@ -153,8 +153,6 @@ def _refuse_recipient(follow_up: FollowUp) -> None:
     address = address_of(lead)
     if not address:
         raise ApprovalRefused(_("No mail can be sent to this lead's address. Correct it first."))
-    if lead.contact is not None and lead.contact.do_not_contact:
-        raise ApprovalRefused(_("This person asked not to be contacted."), field="to_address")
     if is_suppressed(ReachChannel.EMAIL, point.norm):
         raise ApprovalRefused(
             _("This address is on the list of those that must not be written to."), field="to_address"

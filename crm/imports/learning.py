@@ -127,7 +127,9 @@ def _apply(lead: Lead, row: ImportStage, chunk: Chunk, arrows: list[LeadStatusCh
     if chunk.job.policy == ImportPolicy.CREATE:
         fill_gaps(lead, fields, row.search_text)
         if lead.status == LeadStatus.NURTURING:
-            arrows.append(wake_up(lead, by=chunk.by))
+            arrow = wake_up(lead, by=chunk.by)
+            lead.status_changed_at = arrow.at = chunk.at  # by which an undo of the import finds it
+            arrows.append(arrow)
     else:
         _overwrite(lead, fields, row)
     if row.outcome and lead.outcome != row.outcome and lead.outcome_from != OutcomeFrom.ACTION:

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import connection
 
 from crm import clock
+from crm.actions.lead_status import WAKING_FIELDS
 from crm.actions.scores import score_by_rules_batch
 from crm.imports.inserting import as_json, update_rows
 from crm.imports.learning import UPDATED_FIELDS
@@ -16,10 +17,14 @@ from crm.models import ContactPoint, ImportJob, ImportRow, Lead, MatchKey, Score
 
 _WRITTEN = (
     *UPDATED_FIELDS,
-    *("custom", "outcome", "outcome_at", "outcome_from", "status", "status_changed_at", "snoozed_until"),
+    *("custom", "outcome", "outcome_at", "outcome_from", *WAKING_FIELDS),
     *("last_inbound_at", "attempts", "search_text", "score", "score_source", "version", "updated_at"),
 )
-_STORY = ("crm_timelineevent", "crm_inquiry", "crm_leadstatuschange")
+_STORY = {  # table -> the column that holds the time of the import's chunk
+    "crm_timelineevent": "created_at",
+    "crm_inquiry": "created_at",
+    "crm_leadstatuschange": "at",
+}
 
 
 class Restoring:
@@ -104,11 +109,11 @@ class Restoring:
             return
         ids, times = zip(*self._story, strict=True)
         with connection.cursor() as cursor:
-            for table in _STORY:
+            for table, time in _STORY.items():
                 cursor.execute(
                     f"DELETE FROM {table} AS old"  # noqa: S608
                     " USING unnest(%s::bigint[], %s::timestamptz[]) AS gone (id, at)"
-                    " WHERE old.lead_id = gone.id AND old.created_at = gone.at",
+                    f" WHERE old.lead_id = gone.id AND old.{time} = gone.at",
                     [list(ids), list(times)],
                 )
 

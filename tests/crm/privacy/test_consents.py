@@ -141,4 +141,4 @@ def test_a_person_who_asked_not_to_be_contacted_gets_nothing(settings: Any):
     assert why_not_sendable(follow_up) == ""
     follow_up.lead.contact = Contact.objects.create(full_name="Ida", do_not_contact=True)
     follow_up.lead.save()
-    assert "asked not to be contacted" in why_not_sendable(follow_up)
+    assert "does not want to be contacted" in why_not_sendable(follow_up)
