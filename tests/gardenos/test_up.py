@@ -19,7 +19,7 @@ from gardenos.embedded_postgres import EmbeddedPostgres
 from gardenos.running_alone import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-READY_S = 120  # a machine that runs other tests beside it is slow
+READY_S = 240  # a machine that runs other tests beside it is slow
 pytestmark = pytest.mark.timeout(300)
 
 

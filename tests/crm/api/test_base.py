@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from crm.actions.housekeeping import delete_expired
 from crm.actions.tokens import create_token, revoke_token
-from crm.models import ApiToken, RateHit, Role, Team, User
+from crm.models import Actor, ApiToken, RateHit, Role, Team, User
 from tests.crm.api.conftest import Caller, assert_problem, fields
 from tests.factories import PASSWORD, make_user
 
@@ -141,7 +141,7 @@ def test_a_revoked_expired_or_orphaned_token_opens_nothing(admin: User):
     token, text = create_token(admin, name="T", scopes=["read"])
     get = lambda: Client().get("/api/v1/teams/", headers={"Authorization": f"Bearer {text}"}).status_code
     assert get() == 200
-    revoke_token(token.pk)
+    revoke_token(token.pk, by=Actor.of(admin))
     assert get() == 401
     ApiToken.objects.update(revoked_at=None, expires_at=timezone.now() - timedelta(seconds=1))
     assert get() == 401
