@@ -292,6 +292,15 @@ def test_a_sheet_has_an_end(monkeypatch: Any):
     assert export(admin).result["rows"] == 3
 
 
+def test_a_workbook_that_no_worker_can_finish_ends_with_what_to_do(settings: Any, monkeypatch: Any):
+    monkeypatch.setattr(running, "PACK_MOST_S", -1)
+    make_lead()
+    job = export(make_admin(), format="xlsx")
+    assert (job.state, "Choose CSV" in job.error) == (JobState.FAILED, True)
+    assert left_over(settings.MEDIA_ROOT) == []
+    assert export(SYSTEM, format="xlsx").state == JobState.DONE  # a command takes its time
+
+
 def test_who_may_not_export_is_refused_also_when_that_changes_meanwhile():
     with pytest.raises(PermissionRefused):
         start_export(by=actor(make_user(Role.READ_ONLY, team=make_team())))
