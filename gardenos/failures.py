@@ -4,6 +4,7 @@ import os
 import re
 
 from django.db import DatabaseError
+from psycopg.errors import UndefinedColumn, UndefinedTable
 
 
 def database_line(error: DatabaseError) -> str:
@@ -18,3 +19,10 @@ def database_line(error: DatabaseError) -> str:
         else "see postgres.log in the data directory; `manage.py doctor` says more"
     )
     return f"database: {reason}; {advice}"
+
+
+def tables_line(error: DatabaseError) -> str:
+    """What to do when the tables are not those of this build; empty when the error means something else."""
+    if not isinstance(error.__cause__, UndefinedTable | UndefinedColumn):
+        return ""
+    return "database: its tables are not those of this build; run manage.py migrate"

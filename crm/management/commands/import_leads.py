@@ -67,6 +67,8 @@ class Command(BaseCommand):
     def handle(self, *, file: Path, dry_run: bool, errors: Path | None, **options: Any) -> None:
         began = time.monotonic()
         by = Actor.system("import")
+        if errors and not errors.absolute().parent.is_dir():
+            raise CommandError(f"There is no folder {errors.absolute().parent}.", returncode=WRONG_USE)
         try:
             job = self._prepare(file, by, options)
             if job.state != ImportState.RUNNING:
@@ -175,8 +177,11 @@ class Command(BaseCommand):
         self.stdout.write(f"analysis by the agents: {offers}; --analyse {chosen} is chosen")
 
     def _write_errors(self, job: ImportJob, path: Path) -> None:
-        with path.open("w", encoding="utf-8-sig", newline="") as file:
-            count = write_problem_rows(job, file)
+        try:
+            with path.open("w", encoding="utf-8-sig", newline="") as file:
+                count = write_problem_rows(job, file)
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror}", returncode=WRONG_USE) from None
         self.stdout.write(f"{count:,} rows with errors written to {path}")
 
 

@@ -9,7 +9,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 
 from crm.tasks import CLUSTERS, heartbeat_age_s, send_heartbeat
@@ -20,6 +20,7 @@ BEAT_S = 10
 STALE_S = 40
 LONGEST_PAUSE_S = 30
 DATABASE_LOOK_S = 1
+LONGEST_STOP_S = 3_600
 CHECK_AGE_S = 90  # the probe is more patient than the watchdog, which mends it
 
 
@@ -38,6 +39,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, cluster: str, check: bool, stop_within: float, **options: Any) -> None:
+        if not 0 <= stop_within <= LONGEST_STOP_S:
+            raise CommandError(f"--stop-within must lie between 0 and {LONGEST_STOP_S}.", returncode=2)
         if check:
             self.check_once(cluster)
             return

@@ -1,0 +1,74 @@
+"""Runs many `manage.py` command lines from one process: Python and Django start once, each line is a fork.
+
+Reads a JSON list of argument lists, prints a JSON list of `[exit code, output, errors]`. With CLOSED_STDOUT
+the reader of the output is gone before the command starts; with INTERRUPT_S the command gets SIGINT after
+that many seconds. Standard input is always closed.
+"""
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+from typing import BinaryIO
+
+
+def become(argv: list[str], out: int, err: BinaryIO) -> None:
+    """In the child: be this command line. Does not return."""
+    os.dup2(out, 1)
+    os.dup2(err.fileno(), 2)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    sys.argv = ["manage.py", *argv]
+    if after_s := float(os.environ.get("INTERRUPT_S", "0")):
+        interrupt = threading.Timer(after_s, os.kill, (os.getpid(), signal.SIGINT))
+        interrupt.daemon = True
+        interrupt.start()
+    code: object = 0
+    try:
+        import manage
+
+        manage.main()
+    except SystemExit as ended:
+        code = ended.code
+        if isinstance(code, str):
+            sys.stderr.write(f"{code}\n")
+            code = 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = code or 120  # what Python itself ends with
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0)
+
+
+def run(argv: list[str]) -> tuple[int, str, str]:
+    with tempfile.TemporaryFile() as kept, tempfile.TemporaryFile() as err:
+        out, gone = kept.fileno(), -1
+        if os.environ.get("CLOSED_STDOUT"):
+            gone, out = os.pipe()
+            os.close(gone)
+        child = os.fork()
+        if not child:
+            become(argv, out, err)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if gone != -1:
+            os.close(out)
+        kept.seek(0)
+        err.seek(0)
+        return code, kept.read().decode(errors="replace"), err.read().decode(errors="replace")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.getcwd())
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gardenos.settings")
+    import django
+
+    django.setup()
+    print(json.dumps([run(argv) for argv in json.load(sys.stdin)]))
