@@ -20,10 +20,11 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
+from crm.actions.search import matching
 from crm.admin.history import SHOWN, changes_of
 from crm.errors import CRMError
 from crm.models import Actor, Lead, User
-from crm.permissions import Reach, Verb, may, reach
+from crm.permissions import Owned, Reach, Verb, may, reach
 
 SEEN = "seen_version"
 
@@ -47,8 +48,10 @@ class ActionForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if SEEN in self.fields:
-            self.fields[SEEN].initial = getattr(self.instance, "version", None)
+        if not hasattr(self.instance, "version"):
+            del self.fields[SEEN]
+        elif SEEN in self.fields:
+            self.fields[SEEN].initial = self.instance.version
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -60,6 +63,13 @@ class ActionForm(forms.ModelForm):
         ):
             self.add_error(None, _("Someone else changed this first. Open it again to see their values."))
         return cleaned
+
+
+class CheckedByAction(ActionForm):
+    """For actions that look at every value: they say in words what a constraint only names."""
+
+    def _get_validation_exclusions(self) -> set[str]:
+        return {field.name for field in self._meta.model._meta.fields}
 
 
 class RecordAdmin(ModelAdmin):
@@ -100,7 +110,7 @@ class RecordAdmin(ModelAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         if self.change_verb is None or not _opens_admin(request):
             return False
-        return may(_user(request), self.change_verb, obj if isinstance(obj, Lead) else None)
+        return may(_user(request), self.change_verb, obj if isinstance(obj, Owned) else None)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.add_verb is not None and _opens_admin(request) and may(_user(request), self.add_verb)
@@ -111,7 +121,7 @@ class RecordAdmin(ModelAdmin):
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only what list_filter offers: any other lookup could spell out a hidden column letter by letter."""
         for item in self.list_filter:
-            name = item[0] if isinstance(item, tuple) else item
+            name = item[0] if isinstance(item, tuple) else getattr(item, "parameter_name", item)
             if lookup in {name, f"{name}__exact", f"{name}__id__exact", f"{name}__isnull"}:
                 return True
         return False
@@ -128,7 +138,9 @@ class RecordAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
     ) -> tuple[QuerySet, bool]:
-        """Also what autocomplete asks, whose form lets NUL through."""
+        """Also what autocomplete asks, whose form lets NUL through. What has a search text is found by it."""
+        if tuple(self.search_fields) == ("search_text",):
+            return (matching(queryset, search_term) if search_term.strip() else queryset), False
         return super().get_search_results(request, queryset, search_term.replace("\0", ""))
 
     def history_view(
@@ -156,6 +168,24 @@ class RecordAdmin(ModelAdmin):
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:
         """Kept by the triggers and the timeline."""
+
+    # --- relations ------------------------------------------------------------------------------------------
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> Any:
+        """A relation whose own page this person may not open gets a plain list: autocomplete would refuse."""
+        pages = self.admin_site._registry
+        return [
+            name
+            for name in super().get_autocomplete_fields(request)
+            if (page := pages.get(_target(self.model, name))) and page.has_view_permission(request)  # type: ignore[arg-type]
+        ]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Only what this person may see can be chosen."""
+        rows = db_field.remote_field.model._default_manager.all()
+        if hasattr(rows, "visible_to"):
+            kwargs.setdefault("queryset", rows.visible_to(_user(request)))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     # --- saving ---------------------------------------------------------------------------------------------
 
@@ -189,7 +219,7 @@ class RecordAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         names = form.changed_data if change else form.fields
         changes = {name: form.cleaned_data[name] for name in names if name != SEEN}
-        if change:
+        if change and SEEN in form.cleaned_data:
             changes["version"] = form.cleaned_data[SEEN]
         saved = self.save_by_action(Actor.of(_user(request)), obj.pk, **changes)
         obj.pk = saved.pk
@@ -205,6 +235,10 @@ def keep_only_ours(site: admin.AdminSite) -> None:
     for model, model_admin in list(site._registry.items()):
         if not isinstance(model_admin, RecordAdmin):
             site.unregister(model)
+
+
+def _target(model: type[Model], name: str) -> type[Model]:
+    return model._meta.get_field(name).related_model  # type: ignore[return-value]
 
 
 def _user(request: HttpRequest) -> User:

@@ -7,7 +7,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from crm.actions.leads import update_lead
-from crm.actions.search import matching
 from crm.admin.base import RecordAdmin
 from crm.admin.duplicates import MergeTwo
 from crm.models import Actor, ContactPoint, Inquiry, Lead, Score, TimelineEvent
@@ -50,11 +49,6 @@ class LeadAdmin(MergeTwo):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lead]:
         return super().get_queryset(request).select_related("owner", "team", "source")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Lead], search_term: str
-    ) -> tuple[QuerySet[Lead], bool]:
-        return (matching(queryset, search_term) if search_term else queryset), False
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Lead:
         assert record_id is not None  # leads come in by receive_inquiry, never here
