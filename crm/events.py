@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from django.db import transaction
@@ -259,6 +260,23 @@ class LeadAISwitched:
 
     lead_id: int
     is_off: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChanged:
+    """A task was made, changed, done, cancelled, reopened or given away. `remind_at`: only a new one."""
+
+    task_id: int
+    lead_id: int | None = None
+    remind_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationAdded:
+    """There is a new line for this person."""
+
+    notification_id: int
+    user_id: int
 
 
 @dataclass(frozen=True, slots=True)

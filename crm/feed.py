@@ -69,7 +69,7 @@ class Cursor:
 @dataclass(frozen=True, slots=True)
 class Event:
     """One row of the feed. `ids` holds public ids by noun: lead, opportunity, pipeline, follow_up, import,
-    job, pool.
+    job, pool, task, notification; `user` is the one person whom it concerns.
     """
 
     at: Position
@@ -86,6 +86,11 @@ class Event:
     def opportunity(self) -> UUID | None:
         """The opportunity that it is about, with the same consequence."""
         return UUID(self.ids["opportunity"]) if "opportunity" in self.ids else None
+
+    @property
+    def user(self) -> str:
+        """The one person who hears of it; empty: whoever may."""
+        return self.ids.get("user", "")
 
     def frame(self, epoch: str) -> dict[str, Any]:
         """What goes over the wire, the same for the socket and the API."""
@@ -221,11 +226,13 @@ def audience(events: Sequence[Event], users: Sequence[User]) -> dict[Position, s
     """Who of these people (by key) may hear of each event, at this moment. A statement a hundred people."""
     active = [user for user in users if user.is_active]
     everybody = {user.pk for user in active}
-    may_read_lead = _readers(Lead, {event.lead for event in events if event.lead}, active)
+    may_read_lead = _readers(Lead, {event.lead for event in events if event.lead and not event.user}, active)
     may_read_card = _readers(Opportunity, {e.opportunity for e in events if e.opportunity}, active)
     heard: dict[Position, set[int]] = {}
     for event in events:
-        if event.lead:
+        if event.user:
+            heard[event.at] = {user.pk for user in active if str(user.public_id) == event.user}
+        elif event.lead:
             heard[event.at] = may_read_lead[event.lead]
         elif event.opportunity:
             heard[event.at] = may_read_card[event.opportunity]

@@ -3,6 +3,7 @@
 Deny by default. A superuser flag, Django permissions and groups decide nothing.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from crm.errors import PermissionRefused
-from crm.models import Account, Actor, ActorKind, Contact, Lead, Opportunity, Role, TeamMember, User
+from crm.models import Account, Actor, ActorKind, Contact, Lead, Opportunity, Role, Task, TeamMember, User
 
 Owned = Lead | Contact | Account | Opportunity  # records with an owner and a team
 
@@ -157,6 +158,30 @@ def require(who: User | Actor, verb: Verb, record: Owned | None = None) -> None:
     if isinstance(who, Actor) and who.kind == ActorKind.API and SCOPE_OF_VERB.get(verb) not in who.scopes:
         raise PermissionRefused(_("This token lacks the scope “%s”.") % SCOPE_OF_VERB.get(verb))
     raise PermissionRefused(str(_SENTENCES.get(verb) or _("Your role does not allow this.")))
+
+
+def may_work_on(who: User | Actor, task: Task) -> bool:
+    """Whether `who` may change this task: the one who has it to do, the one who gave it, the manager of
+    either, and whoever may edit the record that it is about. At most three queries.
+    """
+    allowed = reach(who, Verb.EDIT)
+    if allowed in {Reach.NONE, Reach.ALL}:
+        return allowed == Reach.ALL
+    user = who.user if isinstance(who, Actor) else who
+    concerned = [key for key in (task.assignee_id, task.created_by_id) if key is not None]
+    if user is not None and user.pk in concerned:
+        return True
+    if allowed == Reach.TEAM and shares_team(user, concerned):
+        return True
+    about = task.lead or task.opportunity or task.contact
+    return about is not None and may(who, Verb.EDIT, about)
+
+
+def shares_team(user: User | None, others: Collection[int]) -> bool:
+    """Whether one of these people (by key) is in a team with this one. One query."""
+    if user is None or not others:
+        return False
+    return TeamMember.objects.filter(user__in=others, team__members__user=user).exists()
 
 
 _SENTENCES = {

@@ -35,6 +35,7 @@ from crm.actions.imports import advance_import, stalled_imports
 from crm.actions.leads import wake_due_leads
 from crm.actions.leaving import hand_back_work, unfinished_leavers
 from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings, finish_sending
+from crm.actions.reminders import send_due_reminders
 from crm.actions.retention import keep_no_longer
 from crm.actions.sealing import seal_audit_log
 from crm.mail.transport import deliver
@@ -45,6 +46,7 @@ Task = TypeVar("Task", bound=Callable[..., Any])
 DEFAULT, AI = CLUSTERS = ("default", "ai")
 SCHEDULE_PREFIX = "gardenos: "
 IMPORT_SLICE_S = BULK_SLICE_S = 20
+WAKE_UP_AHEAD = timedelta(days=1)  # rows of the queue that wait longer would only be in the way
 SEND_FOR_S = 45  # one run of send_due_messages begins no further mail after this
 
 
@@ -280,6 +282,19 @@ def hand_back_what_was_left() -> None:
     """Take up hand-backs that were lost on their way."""
     for user_id in unfinished_leavers().values_list("pk", flat=True):
         hand_back_work(user_id)
+
+
+@events.on(events.TaskChanged)
+def _wake_for_its_reminder(event: events.TaskChanged) -> None:
+    """A reminder of the next day brings its own wake-up; one further off is found by the sweep alone."""
+    if event.remind_at is not None and event.remind_at - clock.now() < WAKE_UP_AHEAD:
+        enqueue("crm.tasks.send_reminders", at=event.remind_at)
+
+
+@task(every_minutes=1)
+def send_reminders() -> None:
+    """Remind people of their tasks. Each reminder's own wake-up runs this; so does every minute."""
+    send_due_reminders(clock.now())
 
 
 def unregister_stock_admin() -> None:

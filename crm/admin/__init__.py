@@ -13,6 +13,7 @@ from crm.admin import (
     pipelines,
     system,
     views,
+    work,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "pipelines",
     "system",
     "views",
+    "work",
 ]

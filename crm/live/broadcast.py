@@ -156,6 +156,38 @@ def tell_of_import(event: events.ImportProgressed | events.ImportFinished) -> No
         )
 
 
+@events.on_many(events.TaskChanged)
+def tell_of_tasks(happened: Sequence[events.TaskChanged]) -> None:
+    """To Today of whoever has to do it, and to the page of the lead that it is about."""
+    name, ids = events.wire_name(events.TaskChanged), [event.task_id for event in happened]
+    _write(
+        """
+        INSERT INTO crm_outboxevent (topic, type, ids)
+        SELECT 'today', %s, jsonb_build_object('task', task.public_id, 'user', assignee.public_id)
+          FROM crm_task task JOIN crm_user assignee ON assignee.id = task.assignee_id
+         WHERE task.id = ANY(%s)
+        UNION ALL
+        SELECT 'lead:' || lead.public_id, %s,
+               jsonb_build_object('task', task.public_id, 'lead', lead.public_id)
+          FROM crm_task task JOIN crm_lead lead ON lead.id = task.lead_id WHERE task.id = ANY(%s)
+        """,
+        [name, ids, name, ids],
+    )
+
+
+@events.on_many(events.NotificationAdded)
+def tell_of_notifications(happened: Sequence[events.NotificationAdded]) -> None:
+    """To the one person, wherever Today is open."""
+    _write(
+        """
+        INSERT INTO crm_outboxevent (topic, type, ids)
+        SELECT 'today', %s, jsonb_build_object('notification', row.public_id, 'user', person.public_id)
+          FROM crm_notification row JOIN crm_user person ON person.id = row.user_id WHERE row.id = ANY(%s)
+        """,
+        [events.wire_name(events.NotificationAdded), [event.notification_id for event in happened]],
+    )
+
+
 @events.on(events.JobProgressed)
 def tell_of_job(event: events.JobProgressed) -> None:
     _write(

@@ -42,7 +42,7 @@ TRACKED: dict[type[models.Model], set[str]] = {
     Opportunity: {"stage_entered_at", "last_event_at", "rank"},
     Note: set(),
     CallLog: set(),
-    Task: {"reminded_at"},
+    Task: {"reminded_at", "recurs_day", "recurs_time"},
     FollowUp: {"original_subject", "original_body", "facts_used"},
     Template: set(),
     Sequence: set(),

@@ -15,7 +15,7 @@ from crm.models.leads import Lead
 from crm.models.ownership import at_least_one, exactly_one
 from crm.models.pipelines import Opportunity
 from crm.models.timeline import TimelineEvent
-from crm.models.users import Role, Team, User
+from crm.models.users import Role, Team, TeamMember, User
 
 
 class TaskKind(models.TextChoices):
@@ -55,14 +55,19 @@ class Recurrence(models.TextChoices):
 
 class TaskQuerySet(models.QuerySet["Task"]):
     def visible_to(self, who: User | Actor) -> Self:
-        """Tasks of this person, and those on records that they may read."""
+        """Tasks of this person or given by them, a manager's team's, and those on records that they may
+        read.
+        """
         user = who.user if isinstance(who, Actor) else who
         if user is None or (user.is_active and user.role == Role.ADMIN):
             return self
         if not user.is_active:
             return self.none()
+        mine = Q(assignee=user) | Q(created_by=user)
+        if user.role == Role.MANAGER:
+            mine |= Q(assignee__in=TeamMember.objects.filter(team__members__user=user).values("user"))
         return self.filter(
-            Q(assignee=user)
+            mine
             | Q(lead__in=Lead.objects.visible_to(user))
             | Q(opportunity__in=Opportunity.objects.visible_to(user))
             | Q(contact__in=Contact.objects.visible_to(user))
@@ -98,6 +103,12 @@ class Task(VersionedRecord):
     recurrence = models.CharField(max_length=7, choices=Recurrence, blank=True, default=Recurrence.NONE)
     recurs_every = models.PositiveSmallIntegerField(default=1, help_text=_("every so many days, weeks ..."))
     recurs_until = models.DateField(null=True, blank=True)
+    recurs_day = models.PositiveSmallIntegerField(
+        null=True, blank=True, editable=False, help_text="day of the month the series began with"
+    )
+    recurs_time = models.TimeField(
+        null=True, blank=True, editable=False, help_text="the same of the assignee's clock"
+    )
     recurs_from = models.OneToOneField(
         "self", models.SET_NULL, null=True, blank=True, related_name="successor", editable=False
     )
@@ -215,6 +226,24 @@ class Attachment(Record):
         return self.file_name
 
 
+class NotificationQuerySet(models.QuerySet["Notification"]):
+    def of(self, user: User) -> Self:
+        return self.filter(user=user)
+
+    def unread(self) -> Self:
+        return self.filter(read_at=None)
+
+    def newest_first(self) -> Self:
+        return self.order_by("-id")
+
+    def visible_to(self, who: User | Actor) -> Self:
+        """One's own; an admin reads all, to see what was told."""
+        user = who.user if isinstance(who, Actor) else who
+        if user is None or (user.is_active and user.role == Role.ADMIN):
+            return self
+        return self.filter(user=user) if user.is_active else self.none()
+
+
 class Notification(Record):
     """One line for one person, until they have read it. `dedup_key` makes it come once."""
 
@@ -228,6 +257,8 @@ class Notification(Record):
     task = models.ForeignKey(Task, models.CASCADE, null=True, blank=True, related_name="notifications")
     dedup_key = models.CharField(max_length=120)
     read_at = models.DateTimeField(null=True, blank=True)
+
+    objects = NotificationQuerySet.as_manager()
 
     class Meta:
         constraints = [

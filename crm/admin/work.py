@@ -1,0 +1,154 @@
+"""Tasks and what people are told. Tasks change by the actions that all doors share."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from unfold.forms import ActionForm as BulkForm
+
+from crm import clock
+from crm.actions.work import (
+    cancel_task,
+    complete_task,
+    create_task,
+    reassign_task,
+    snooze_task,
+    update_task,
+)
+from crm.admin.base import ActionForm, RecordAdmin
+from crm.errors import CRMError
+from crm.models import Actor, Notification, Task, User
+from crm.permissions import Reach, Verb, may_work_on, reach
+
+ABOUT = ("lead", "opportunity", "contact")
+MOST_AT_ONCE = 200
+
+
+class TaskBulkForm(BulkForm):
+    """What the bulk acts of a task list need besides the rows."""
+
+    assignee = forms.ModelChoiceField(
+        User.objects.active().order_by("name"), required=False, label=gettext_lazy("give to")
+    )
+
+
+class TaskForm(ActionForm):
+    """The action says in words what a series lacks; the constraint would only give its name."""
+
+    def _get_validation_exclusions(self) -> set[str]:
+        return {*super()._get_validation_exclusions(), "recurrence"}  # type: ignore[misc]
+
+
+@admin.register(Task)
+class TaskAdmin(RecordAdmin):
+    """What people have to do."""
+
+    change_verb, add_verb = Verb.EDIT, Verb.CREATE
+    form = TaskForm
+    action_form = TaskBulkForm
+    list_display = ("title", "kind", "state", "due_at", "assignee", "lead", "opportunity", "priority")
+    list_select_related = ("assignee", "lead", "opportunity")
+    list_filter = ("state", "kind", "assignee")
+    search_fields = ("title",)
+    fields = (
+        "title",
+        "kind",
+        "notes",
+        "due_at",
+        "remind_at",
+        "priority",
+        "recurrence",
+        "recurs_every",
+        "recurs_until",
+        "assignee",
+        "lead",
+        "state",
+        "outcome",
+        "done_at",
+        "done_by",
+        "reminded_at",
+        "created_by",
+    )
+    readonly_fields = fields[11:]
+    autocomplete_fields = ("assignee", "lead")
+    actions = ("complete", "snooze_a_day", "snooze_a_week", "give", "cancel")
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (not isinstance(obj, Task) or may_work_on(request.user, obj))  # type: ignore[arg-type]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """What a task is about stays. Choosing among all users is for who may see them: set-up."""
+        locked = [*super().get_readonly_fields(request, obj)]
+        if obj is not None:
+            locked += ABOUT
+        if reach(request.user, Verb.SET_UP) == Reach.NONE:  # type: ignore[arg-type]
+            locked.append("assignee")
+        return locked
+
+    @transaction.atomic
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Task:
+        assignee = changes.pop("assignee", None)
+        if record_id is None:
+            about = [found for name in ABOUT if (found := changes.pop(name, None)) is not None]
+            return create_task(by=actor, about=about[0] if about else None, assignee=assignee, **changes)
+        if assignee is not None:
+            changes["version"] = reassign_task(
+                record_id, by=actor, assignee=assignee, version=changes["version"]
+            ).version
+        return update_task(record_id, by=actor, **changes)
+
+    @admin.action(description=gettext_lazy("Mark as done"), permissions=["change"])
+    def complete(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
+        self._each(request, tasks, complete_task)
+
+    @admin.action(description=gettext_lazy("Cancel"), permissions=["change"])
+    def cancel(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
+        self._each(request, tasks, cancel_task)
+
+    @admin.action(description=gettext_lazy("Put off until tomorrow"), permissions=["change"])
+    def snooze_a_day(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
+        self._each(request, tasks, snooze_task, until=clock.now() + timedelta(days=1))
+
+    @admin.action(description=gettext_lazy("Put off for a week"), permissions=["change"])
+    def snooze_a_week(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
+        self._each(request, tasks, snooze_task, until=clock.now() + timedelta(days=7))
+
+    @admin.action(description=gettext_lazy("Give to the chosen person"), permissions=["change"])
+    def give(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
+        chosen = request.POST.get("assignee", "")
+        user = User.objects.active().filter(pk=int(chosen)).first() if chosen.isdecimal() else None
+        if user is None:
+            messages.error(request, _("Choose who is to do it."))
+            return
+        self._each(request, tasks, reassign_task, assignee=user)
+
+    def _each(
+        self, request: HttpRequest, tasks: QuerySet[Task], act: Callable[..., Task], **values: Any
+    ) -> None:
+        """Do it to each; what is refused is named and leaves the others alone."""
+        ids, done = list(tasks.order_by("pk").values_list("pk", "title")[:MOST_AT_ONCE]), 0
+        for task_id, title in ids:
+            try:
+                act(task_id, by=Actor.of(request.user), **values)  # type: ignore[arg-type]
+                done += 1
+            except CRMError as refused:
+                messages.error(request, f"{title}: {refused}")
+        if done:
+            messages.success(request, ngettext("%d task changed.", "%d tasks changed.", done) % done)
+
+
+@admin.register(Notification)
+class NotificationAdmin(RecordAdmin):
+    """Who was told what."""
+
+    list_display = ("created_at", "user", "kind", "text", "read_at")
+    list_select_related = ("user",)
+    list_filter = ("kind",)
