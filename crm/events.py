@@ -52,6 +52,13 @@ class UserDeactivated:
 
 
 @dataclass(frozen=True, slots=True)
+class LeadUnassigned:
+    """A new lead, scored by rules already, is nobody's: the assignment rules may give it to somebody."""
+
+    lead_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeadDisqualified:
     lead_id: int
     owner_id: int | None

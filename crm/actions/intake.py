@@ -233,6 +233,8 @@ def _publish(result: IntakeResult) -> None:
     events.publish(events.InquiryReceived(result.inquiry.pk, lead_id, created=result.created))
     events.publish(events.LeadCreated(lead_id) if result.created else events.LeadChanged(lead_id))
     events.publish(events.LeadFactsChanged(lead_id, priority=2 if channel in FROM_CUSTOMER else 4))
+    if result.created and result.lead.owner_id is None and channel != Channel.CSV:
+        events.publish(events.LeadUnassigned(lead_id))  # after its first score, which rules may ask for
 
 
 def default_source(channel: Channel) -> LeadSource:

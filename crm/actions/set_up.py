@@ -25,7 +25,17 @@ from crm.models import (
 from crm.models.base import VersionedRecord
 from crm.permissions import Verb, require
 
-USER_FIELDS = {"email", "name", "role", "is_active", "time_zone", "locale", "capacity", "is_accepting"}
+USER_FIELDS = {
+    "email",
+    "name",
+    "role",
+    "is_active",
+    "time_zone",
+    "locale",
+    "working_hours",
+    "capacity",
+    "is_accepting",
+}
 TEAM_FIELDS = {"name", "parent"}
 SOURCE_FIELDS = {
     "code",
@@ -93,7 +103,7 @@ def save_team(team_id: int | None, *, by: Actor, version: int | None = None, **c
         if parent.pk == team_id:
             raise InvalidValue(_("A team cannot stand above itself."), field="parent")
         parent = parent.parent
-    return _save(Team, team_id, _known(changes, TEAM_FIELDS), by=by, version=version)
+    return save_record(Team, team_id, _known(changes, TEAM_FIELDS), by=by, version=version)
 
 
 @transaction.atomic
@@ -128,7 +138,7 @@ def save_source(
     source_id: int | None, *, by: Actor, version: int | None = None, **changes: Any
 ) -> LeadSource:
     """Make or change a source of leads. Raises PermissionRefused, VersionConflict, InvalidValue."""
-    return _save(LeadSource, source_id, _known(changes, SOURCE_FIELDS), by=by, version=version)
+    return save_record(LeadSource, source_id, _known(changes, SOURCE_FIELDS), by=by, version=version)
 
 
 def save_custom_field(
@@ -151,7 +161,7 @@ def save_custom_field(
     options = changes.get("options", [])
     if not (isinstance(options, list) and all(isinstance(o, str) and 0 < len(o) <= 120 for o in options)):
         raise InvalidValue(_("Write a list of words, such as [“Small”, “Large”]."), field="options")
-    return _save(CustomField, field_id, changes, by=by, version=version)
+    return save_record(CustomField, field_id, changes, by=by, version=version)
 
 
 @transaction.atomic
@@ -184,9 +194,10 @@ def _known(values: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 
 @transaction.atomic
-def _save(
+def save_record(
     model: type[Kept], record_id: int | None, changes: dict[str, Any], *, by: Actor, version: int | None
 ) -> Kept:
+    """Make or change a row of an admin's. Raises PermissionRefused, VersionConflict, InvalidValue."""
     require(by, Verb.SET_UP)
     if record_id is None:
         record = model(**changes)

@@ -38,7 +38,17 @@ class UserAdmin(SetUpAdmin):
     list_filter = ("role", "is_active")
     search_fields = ("name", "email")
     ordering = ("name",)
-    fields = ("email", "name", "role", "is_active", "time_zone", "locale", "capacity", "is_accepting")
+    fields = (
+        "email",
+        "name",
+        "role",
+        "is_active",
+        "time_zone",
+        "locale",
+        "working_hours",
+        "capacity",
+        "is_accepting",
+    )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Says beside the fields what would be handed back if this person were deactivated."""

@@ -1,4 +1,4 @@
-"""Tasks and what people are told. Tasks change by the actions that all doors share."""
+"""Tasks, who gets which lead, and what people are told. Tasks change by the actions that all doors share."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.forms import ActionForm as BulkForm
 
 from crm import clock
+from crm.actions.assignment import save_assignment_rule
 from crm.actions.work import (
     cancel_task,
     complete_task,
@@ -23,8 +24,9 @@ from crm.actions.work import (
     update_task,
 )
 from crm.admin.base import ActionForm, RecordAdmin
+from crm.admin.people import SetUpAdmin
 from crm.errors import CRMError
-from crm.models import Actor, Notification, Task, User
+from crm.models import Actor, AssignmentLog, AssignmentRule, Notification, Task, User
 from crm.permissions import Reach, Verb, may_work_on, reach
 
 ABOUT = ("lead", "opportunity", "contact")
@@ -152,3 +154,30 @@ class NotificationAdmin(RecordAdmin):
     list_display = ("created_at", "user", "kind", "text", "read_at")
     list_select_related = ("user",)
     list_filter = ("kind",)
+
+
+@admin.register(AssignmentRule)
+class AssignmentRuleAdmin(SetUpAdmin):
+    """Who gets a new lead. The first one that fits decides."""
+
+    list_display = ("position", "name", "method", "team", "is_active", "condition")
+    list_display_links = ("name",)
+    list_select_related = ("team",)
+    list_filter = ("is_active", "method")
+    search_fields = ("name",)
+    ordering = ("position", "pk")
+    fields = ("name", "position", "is_active", "condition", "method", "team", "users")
+    autocomplete_fields = ("team", "users")
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> AssignmentRule:
+        return save_assignment_rule(record_id, by=actor, **changes)
+
+
+@admin.register(AssignmentLog)
+class AssignmentLogAdmin(RecordAdmin):
+    """Why a lead went to whom."""
+
+    lead_path = "lead"
+    list_display = ("at", "lead", "chosen", "rule", "reason")
+    list_select_related = ("lead", "chosen", "rule")
+    list_filter = ("rule",)

@@ -115,6 +115,7 @@ from crm.models.work import (
     TaskOrigin,
     TaskStatus,
 )
+from crm.models.working_hours import is_working
 
 __all__ = [
     "HISTORY",
@@ -255,4 +256,5 @@ __all__ = [
     "band_of",
     "follow_up_hash",
     "history_of",
+    "is_working",
 ]

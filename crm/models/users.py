@@ -8,6 +8,7 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from crm.models.base import Record, VersionedRecord, choices_known
+from crm.models.working_hours import validate_working_hours
 
 
 class Role(models.TextChoices):
@@ -78,6 +79,10 @@ class User(AbstractBaseUser, VersionedRecord):
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    def clean(self) -> None:
+        super().clean()
+        validate_working_hours(self.working_hours)
 
     def get_full_name(self) -> str:
         return self.name

@@ -8,7 +8,7 @@ from django.test import Client
 
 from crm.actions.notifications import Line, notify
 from crm.actions.work import create_task
-from crm.models import Role, Task, TaskStatus
+from crm.models import AssignmentRule, Role, Task, TaskStatus
 from tests.crm.test_admin import ADMIN, errors_of, form_of, url_of
 from tests.factories import actor, make_admin, make_lead, make_team, make_user
 
@@ -88,12 +88,29 @@ def test_giving_needs_somebody(noon):
     assert Task.objects.get().version == 1
 
 
+def test_an_assignment_rule_is_made_and_its_condition_checked():
+    ada = make_user()
+    client = browse(make_admin())
+    form = form_of(client.get(f"{ADMIN}crm/assignmentrule/add/"))
+    form |= {"name": "Far", "method": "fixed", "users": [ada.pk], "condition": '{"colour": "red"}'}
+    assert "colour" in errors_of(client.post(f"{ADMIN}crm/assignmentrule/add/", form))
+    form["condition"] = '{"country": "nz"}'
+    response = client.post(f"{ADMIN}crm/assignmentrule/add/", form)
+    assert response.status_code == 302, errors_of(response)
+    rule = AssignmentRule.objects.get()
+    assert (rule.condition, list(rule.users.all())) == ({"country": ["NZ"]}, [ada])
+    form = form_of(client.get(url_of(rule)))
+    form |= {"users": [ada.pk], "condition": '{"country": "FJ"}'}
+    assert client.post(url_of(rule), form).status_code == 302
+    assert AssignmentRule.objects.get().condition == {"country": ["FJ"]}
+
+
 def test_lists_cost_the_same_for_any_number_of_rows(noon, django_assert_max_num_queries):
     admin = make_admin()
     for n in range(12):
         task = create_task(by=actor(admin), title=f"T{n}", about=make_lead(owner=admin))
         notify([Line(admin, "x", "Look", f"k{n}", task=task)])
     client = browse(admin)
-    for name in ("task", "notification"):
+    for name in ("task", "notification", "assignmentrule", "assignmentlog"):
         with django_assert_max_num_queries(9):
             assert client.get(f"{ADMIN}crm/{name}/").status_code == 200
