@@ -49,7 +49,12 @@ FUNCTIONS = """
 VIEWS = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('v', 'm')"
 WORDS = {"p": "primary key", "u": "unique constraint", "f": "foreign key", "c": "check", "i": "index"}
 _BY_DJANGO = re.compile(r"_[0-9a-f]{8}(_\w+)?$|_(key|pkey|check|uniq)$")
-SPELLINGS = {"varchar": "character varying", "serial": "integer", "bigserial": "bigint"}
+SPELLINGS = {
+    "time": "time without time zone",
+    "varchar": "character varying",
+    "serial": "integer",
+    "bigserial": "bigint",
+}
 
 
 @dataclass(frozen=True, slots=True)
