@@ -1,12 +1,17 @@
 """Plain functions that make what a test needs: `make_lead(**what_matters)`."""
 
 from itertools import count
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
 
 from crm import clock
 from crm.exports import files
 from crm.models import (
     Actor,
+    Attachment,
     Channel,
     ContactPoint,
     FollowUp,
@@ -88,6 +93,18 @@ def make_follow_up(lead: Lead, **fields: Any) -> FollowUp:
     if fields["state"] in {FollowUpState.APPROVED, FollowUpState.SCHEDULED, FollowUpState.SENT}:
         fields.setdefault("approved_sha256", fields["body_sha256"])
     return FollowUp.objects.create(lead=lead, **fields)
+
+
+def make_attachment(lead: Lead, content: bytes = b"plain text") -> Attachment:
+    """A stored file of a lead, as a row and on the disk."""
+    stored_as = f"attachments/{uuid4().hex}"
+    path = Path(settings.MEDIA_ROOT) / stored_as
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return Attachment.objects.create(
+        lead=lead, file_name="plan.txt", stored_as=stored_as, content_type="text/plain",
+        size_bytes=len(content), sha256="0" * 64,
+    )  # fmt: skip
 
 
 def make_import(by: User) -> ImportJob:

@@ -229,7 +229,7 @@ def _texts_of(leads: Mapping[int, Lead]) -> Mapping[int, list[dict[str, Any]]]:
     messages = Message.objects.filter(lead__in=leads, state__in=["received", "sent"]).exclude(text="")
     for row in _newest(messages, "text", "occurred_at", "direction"):
         found[row["lead_id"]].append(row | {"kind": "message", "is_ours": row["direction"] == Direction.OUT})
-    for row in _newest(Note.objects.filter(lead__in=leads), "body", "event__occurred_at"):
+    for row in _newest(Note.objects.filter(lead__in=leads, is_private=False), "body", "event__occurred_at"):
         found[row["lead_id"]].append(row | {"kind": "note", "is_ours": True})
     for rows in found.values():
         rows.sort(key=lambda row: (row["at"], row["kind"], row["pk"]))

@@ -26,6 +26,7 @@ from crm.actions.lead_moves import (
 )
 from crm.actions.lead_plans import plan_if_none, planned, restore_plan
 from crm.actions.lead_removal import delete_lead, restore_lead
+from crm.actions.notes import write_note
 from crm.errors import InvalidValue, PermissionRefused
 from crm.models import (
     Actor,
@@ -269,17 +270,6 @@ def _undo_assign(row: Undo, by: Actor) -> None:
     events.publish(events.LeadAssigned(lead.pk, lead.owner_id, given_to))
 
 
-@transaction.atomic
-def add_note(lead_id: int, *, by: Actor, body: str) -> Note:
-    """Write a note. Raises InvalidValue (`body`). Publishes NoteAdded and LeadFactsChanged."""
-    body = body.strip()
-    if not body:
-        raise InvalidValue(_("Write something first."), field="body")
-    if len(body) > 20_000 or "\0" in body:
-        raise InvalidValue(_("Use at most 20,000 characters of plain text."), field="body")
-    lead = lead_for_change(lead_id, by=by)
-    event = tell(lead, "note.added", body.replace("\n", " "), by=by)
-    note = Note.objects.create(lead=lead, author=by.user, body=body, event=event)
-    events.publish(events.NoteAdded(lead.pk, note.pk))
-    events.publish(events.LeadFactsChanged(lead.pk))
-    return note
+def add_note(lead_id: int, *, by: Actor, body: str, is_private: bool = False) -> Note:
+    """`write_note` on a lead."""
+    return write_note(Lead(pk=lead_id), by=by, body=body, is_private=is_private)

@@ -1,5 +1,7 @@
 """What happened, for people to read."""
 
+from typing import Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -7,11 +9,12 @@ from django.utils.translation import gettext_lazy as _
 
 from crm import clock
 from crm.models.accounts import Account, Contact
-from crm.models.actors import ActorKind
+from crm.models.actors import Actor, ActorKind
 from crm.models.base import Record, VersionedRecord, choices_known
 from crm.models.leads import Lead
 from crm.models.ownership import at_least_one
 from crm.models.pipelines import Opportunity
+from crm.models.users import User
 
 
 class TimelineEvent(Record):
@@ -64,6 +67,25 @@ class TimelineEvent(Record):
         return self.summary
 
 
+class NoteQuerySet(models.QuerySet["Note"]):
+    def visible_to(self, who: User | Actor) -> Self:
+        """Notes on records that this person may read, without other people's private ones (an admin's either:
+        those are for audit, which the admin site writes down).
+        """
+        user = who.user if isinstance(who, Actor) else who
+        if user is None:
+            return self.filter(is_private=False)
+        if not user.is_active:
+            return self.none()
+        return self.filter(Q(is_private=False) | Q(author=user)).filter(
+            Q(author=user)
+            | Q(lead__in=Lead.objects.visible_to(user))
+            | Q(contact__in=Contact.objects.visible_to(user))
+            | Q(account__in=Account.objects.visible_to(user))
+            | Q(opportunity__in=Opportunity.objects.visible_to(user))
+        )
+
+
 class Note(VersionedRecord):
     """What a colleague wrote down. A private one is for its author and for audit, not for the manager."""
 
@@ -75,6 +97,8 @@ class Note(VersionedRecord):
     body = models.TextField(_("note"), max_length=20_000)
     is_private = models.BooleanField(_("private"), default=False)
     event = models.OneToOneField(TimelineEvent, models.CASCADE, related_name="note")
+
+    objects = NoteQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -169,6 +169,21 @@ class CallDirection(models.TextChoices):
     OUT = "out", _("We called")
 
 
+class CallLogQuerySet(models.QuerySet["CallLog"]):
+    def visible_to(self, who: User | Actor) -> Self:
+        """Calls with or about what this person may read."""
+        user = who.user if isinstance(who, Actor) else who
+        if user is None or (user.is_active and user.role == Role.ADMIN):
+            return self
+        if not user.is_active:
+            return self.none()
+        return self.filter(
+            Q(lead__in=Lead.objects.visible_to(user))
+            | Q(contact__in=Contact.objects.visible_to(user))
+            | Q(opportunity__in=Opportunity.objects.visible_to(user))
+        )
+
+
 class CallLog(VersionedRecord):
     """A telephone call with a lead, a contact, or about an opportunity."""
 
@@ -185,6 +200,8 @@ class CallLog(VersionedRecord):
     )
     event = models.OneToOneField(TimelineEvent, models.CASCADE, related_name="call")
 
+    objects = CallLogQuerySet.as_manager()
+
     class Meta:
         constraints = [
             choices_known("crm_calllog", "direction", CallDirection.values),
@@ -194,6 +211,22 @@ class CallLog(VersionedRecord):
 
     def __str__(self) -> str:
         return f"{self.get_direction_display()} {self.occurred_at:%Y-%m-%d}"
+
+
+class AttachmentQuerySet(models.QuerySet["Attachment"]):
+    def visible_to(self, who: User | Actor) -> Self:
+        """Files beside what this person may read."""
+        user = who.user if isinstance(who, Actor) else who
+        if user is None or (user.is_active and user.role == Role.ADMIN):
+            return self
+        if not user.is_active:
+            return self.none()
+        return self.filter(
+            Q(lead__in=Lead.objects.visible_to(user))
+            | Q(contact__in=Contact.objects.visible_to(user))
+            | Q(account__in=Account.objects.visible_to(user))
+            | Q(opportunity__in=Opportunity.objects.visible_to(user))
+        )
 
 
 class Attachment(Record):
@@ -213,6 +246,8 @@ class Attachment(Record):
     uploaded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="attachments"
     )
+
+    objects = AttachmentQuerySet.as_manager()
 
     class Meta:
         constraints = [

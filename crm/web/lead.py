@@ -84,7 +84,7 @@ def story_context(request: HttpRequest, one: Lead) -> dict[str, Any]:
         "lead": one,
         "only": only,
         "tabs": tabs(one, only),
-        "story": story(one, only=only),
+        "story": story(one, reader=person(request), only=only),
         "may_edit": may(person(request), Verb.EDIT, one),
     }
 
@@ -144,7 +144,7 @@ def lead_timeline(request: HttpRequest, public_id: UUID) -> HttpResponse:
     if before is None:
         return piece(request, "crm/partials/timeline.html", story_context(request, one))
     only = request.GET.get("only", "all")
-    page = story(one, only=only if only in FILTERS else "all", before=before)
+    page = story(one, reader=person(request), only=only if only in FILTERS else "all", before=before)
     return piece(request, "crm/partials/timeline_page.html", {"lead": one, "story": page, "only": only})
 
 
@@ -155,7 +155,7 @@ def lead_recent(request: HttpRequest, public_id: UUID) -> HttpResponse:
     one = visible_lead(request, public_id)
     context = {
         "lead_id": one.public_id,
-        "entries": story(one, size=3).entries,
+        "entries": story(one, reader=person(request), size=3).entries,
         "events": tabs(one, "all")[0].count,
     }
     return piece(request, "crm/partials/recent.html", context)

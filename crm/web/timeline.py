@@ -9,7 +9,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from crm import clock
-from crm.models import ActorKind, Inquiry, Lead, TimelineEvent
+from crm.models import ActorKind, Inquiry, Lead, TimelineEvent, User
 from crm.web import words
 
 PAGE = 20
@@ -18,6 +18,8 @@ _NOTES = Q(kind__startswith="note.")
 FILTERS: dict[str, Q] = {"all": Q(), "mail": _MAIL, "notes": _NOTES, "changes": ~_MAIL & ~_NOTES}
 _ICONS = (
     ("note.", "note"),
+    ("call.", "phone"),
+    ("task.", "check"),
     ("message.", "mail"),
     ("inquiry.", "mail"),
     ("follow_up.sent", "send"),
@@ -71,7 +73,9 @@ def tabs(lead: Lead, current: str) -> list[Tab]:
     return [Tab(key, label, counts[key], key == current) for key, label in labels.items()]
 
 
-def story(lead: Lead, *, only: str = "all", before: UUID | None = None, size: int = PAGE) -> Story:
+def story(
+    lead: Lead, *, reader: User, only: str = "all", before: UUID | None = None, size: int = PAGE
+) -> Story:
     """One page. Two queries, three when it starts in the middle."""
     events = _newest_first(lead.timeline.filter(FILTERS[only]))
     if before is not None:
@@ -81,15 +85,15 @@ def story(lead: Lead, *, only: str = "all", before: UUID | None = None, size: in
             events = events.filter(Q(occurred_at__lt=at) | Q(occurred_at=at, pk__lt=pk))
     found = list(events.select_related("actor", "note", "message")[: size + 1])
     page = found[:size]
-    return Story(entries=entries(page), older=str(page[-1].public_id) if len(found) > size else "")
+    return Story(entries=entries(page, reader), older=str(page[-1].public_id) if len(found) > size else "")
 
 
 def _newest_first(events: QuerySet[TimelineEvent]) -> QuerySet[TimelineEvent]:
     return events.order_by("-occurred_at", "-pk")
 
 
-def entries(events: Iterable[TimelineEvent]) -> list[Entry]:
-    """Text for the template. One query for what customers wrote."""
+def entries(events: Iterable[TimelineEvent], reader: User) -> list[Entry]:
+    """Text for the template, as this person may read it. One query for what customers wrote."""
     events = list(events)
     asked_ids = [event.data.get("inquiry") for event in events if event.kind == "inquiry.received"]
     asked = (
@@ -103,14 +107,16 @@ def entries(events: Iterable[TimelineEvent]) -> list[Entry]:
         else {}
     )
     now = clock.now()
-    return [_entry(event, asked, now) for event in events]
+    return [_entry(event, asked, now, reader) for event in events]
 
 
-def _entry(event: TimelineEvent, asked: dict[str, str], now: datetime) -> Entry:
+def _entry(event: TimelineEvent, asked: dict[str, str], now: datetime, reader: User) -> Entry:
     note, message = getattr(event, "note", None), getattr(event, "message", None)
     body, summary = "", event.summary
-    if note is not None:
-        body, summary = note.body, _("wrote a note")
+    if note is not None and note.is_private and note.author_id != reader.pk:
+        summary = _("wrote a private note")
+    elif note is not None:
+        body, summary = note.body, _("wrote a private note") if note.is_private else _("wrote a note")
     elif message is not None:
         body = message.text
     elif event.kind == "inquiry.received":

@@ -91,7 +91,7 @@ def peek_of(request: HttpRequest, lead: Lead) -> dict[str, Any]:
         "lead": lead,
         "score_card": score_card(lead),
         "draft": draft_card(lead, person(request), ai=ai_of(request)),
-        "recent": story(lead, size=3).entries,
+        "recent": story(lead, reader=person(request), size=3).entries,
         "events": tabs(lead, "all")[0].count,
         "phone": lead.contact_points.filter(kind="phone").order_by("-is_primary").first(),
     }

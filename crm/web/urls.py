@@ -4,6 +4,7 @@ from django.urls import path
 
 from crm.web import (
     account,
+    attachments,
     dev_mail,
     exports,
     follow_ups,
@@ -48,6 +49,7 @@ urlpatterns = [
     path("follow-ups/<uuid:public_id>/approve/", follow_ups.follow_up_approve, name="follow_up_approve"),
     path("follow-ups/<uuid:public_id>/dismiss/", follow_ups.follow_up_dismiss, name="follow_up_dismiss"),
     path("follow-ups/<uuid:public_id>/settle/", follow_ups.follow_up_settle, name="follow_up_settle"),
+    path("attachments/<uuid:public_id>/", attachments.attachment, name="attachment"),
     path("undo/<uuid:public_id>/", lead_changes.undo_view, name="undo"),
     path("search/", search.search, name="search"),
     path("imports/", imports.import_list, name="import_list"),

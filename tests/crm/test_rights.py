@@ -24,8 +24,16 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from crm.actions.tokens import create_token
-from crm.models import ApiToken, CaptureForm, FollowUp, ImportJob, Job, Lead, Role, Undo
-from tests.factories import make_export, make_follow_up, make_import, make_lead, make_team, make_user
+from crm.models import ApiToken, Attachment, CaptureForm, FollowUp, ImportJob, Job, Lead, Role, Undo
+from tests.factories import (
+    make_attachment,
+    make_export,
+    make_follow_up,
+    make_import,
+    make_lead,
+    make_team,
+    make_user,
+)
 from tests.tables import state_of_tables
 
 pytestmark = pytest.mark.django_db
@@ -142,11 +150,13 @@ class World:
         owners = {"own": self.user if is_reps else mate, "pool": None, "foreign": stranger}
         self.leads: dict[str, Lead] = {}
         self.follow_ups: dict[str, FollowUp] = {}
+        self.attachments: dict[str, Attachment] = {}
         self.undos: dict[str, Undo] = {}
         for record, owner in owners.items():
             team = theirs if record == "foreign" else ours
             lead = make_lead(email="customer@example.com", message="A garden?", owner=owner, team=team)
             self.leads[record], self.follow_ups[record] = lead, make_follow_up(lead)
+            self.attachments[record] = make_attachment(lead)
         CaptureForm.objects.create(
             source=self.leads["own"].source,
             name="Garden",
@@ -189,6 +199,7 @@ class World:
         for name, found in {
             "{lead}": lead,
             "{follow_up}": self.follow_ups.get(record),
+            "{attachment}": self.attachments.get(record),
             "{undo}": self.undos.get(record),
             "{import}": self.imports.get(record),
             "{export}": self.exports.get(record),
