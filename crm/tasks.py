@@ -24,6 +24,7 @@ from django_q.brokers.orm import ORM
 from django_q.signals import post_spawn
 
 from crm import clock, events
+from crm.actions.asleep import check_asleep, is_due
 from crm.actions.bulk import advance_bulk, stalled_bulk
 from crm.actions.counts import fold_dashboard_counts
 from crm.actions.duplicates import sweep_duplicates
@@ -295,6 +296,14 @@ def _wake_for_its_reminder(event: events.TaskChanged) -> None:
 def send_reminders() -> None:
     """Remind people of their tasks. Each reminder's own wake-up runs this; so does every minute."""
     send_due_reminders(clock.now())
+
+
+@task(every_minutes=60)
+def find_asleep_leads() -> None:
+    """Each night, tell who has open leads without a next step."""
+    now = clock.now()
+    if is_due(now):
+        check_asleep(now)
 
 
 def unregister_stock_admin() -> None:

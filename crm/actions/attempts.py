@@ -1,6 +1,6 @@
 """Tries to reach a lead: counted by each call and mail, started anew by each answer."""
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from crm import events
@@ -33,4 +33,4 @@ def count_attempt(lead: Lead) -> tuple[str, ...]:
 
 def exhausted(leads: QuerySet[Lead]) -> QuerySet[Lead]:
     """Those of these open leads that used up their tries, for Today: shown with that as the reason."""
-    return leads.filter(attempts__gte=F("max_attempts"))
+    return leads.filter(Lead.has_tried_enough())

@@ -97,6 +97,7 @@ from crm.models.system import (
     Undo,
 )
 from crm.models.timeline import Note, TimelineEvent
+from crm.models.today import Day, TodayReason, TodayRow, today_rows
 from crm.models.users import Role, Team, TeamMember, TeamRole, Theme, User
 from crm.models.views import Layout, SavedView, Sharing, Tag, TagColour, Tagging
 from crm.models.work import (
@@ -149,6 +150,7 @@ __all__ = [
     "ContactPoint",
     "CustomField",
     "DashboardCount",
+    "Day",
     "DeliveryState",
     "Direction",
     "Disposition",
@@ -246,6 +248,8 @@ __all__ = [
     "Template",
     "Theme",
     "TimelineEvent",
+    "TodayReason",
+    "TodayRow",
     "Undo",
     "User",
     "Verdict",
@@ -257,4 +261,5 @@ __all__ = [
     "follow_up_hash",
     "history_of",
     "is_working",
+    "today_rows",
 ]

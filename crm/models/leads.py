@@ -120,11 +120,19 @@ class LeadQuerySet(OwnedQuerySet):
         """Open leads whose next action is due at `at`."""
         return self.open().filter(next_action_at__lte=at)
 
+    def asleep(self) -> Self:
+        """Open leads for which nothing is planned."""
+        return self.open().filter(next_action_at=None)
+
     def hottest_first(self) -> Self:
         return self.order_by(F("score").desc(nulls_last=True), "-id")
 
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
+
+
+_OPEN = Q(status__in=list(OPEN_STATUSES), deleted_at=None, merged_into=None)
+_UNANSWERED = Q(last_outbound_at=None) | Q(last_outbound_at__lt=F("last_inbound_at"))
 
 
 class Lead(VersionedRecord):
@@ -267,6 +275,18 @@ class Lead(VersionedRecord):
                 name="crm_lead_team_next",
                 condition=Q(status__in=list(OPEN_STATUSES), deleted_at=None, merged_into=None),
             ),
+            models.Index(
+                F("owner"),
+                F("last_inbound_at"),
+                name="crm_lead_owner_waiting",
+                condition=_OPEN & Q(last_inbound_at__isnull=False) & _UNANSWERED,
+            ),
+            models.Index(
+                F("owner"),
+                F("status_changed_at"),
+                name="crm_lead_owner_exhausted",
+                condition=_OPEN & Q(attempts__gte=F("max_attempts")),
+            ),
             models.Index(F("score").desc(nulls_last=True), F("id").desc(), name="crm_lead_score_desc"),
             models.Index(F("created_at").desc(), F("id").desc(), name="crm_lead_created_desc"),
             models.Index(
@@ -294,6 +314,16 @@ class Lead(VersionedRecord):
 
     def __str__(self) -> str:
         return self.name
+
+    @staticmethod
+    def waits_for_answer() -> Q:
+        """The customer spoke last."""
+        return Q(last_inbound_at__isnull=False) & _UNANSWERED
+
+    @staticmethod
+    def has_tried_enough() -> Q:
+        """As often as was meant, without an answer."""
+        return Q(attempts__gte=F("max_attempts"))
 
     @property
     def is_open(self) -> bool:

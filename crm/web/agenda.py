@@ -1,6 +1,7 @@
 """Whom to answer next: the rows of Today, from queries that end after a fixed number of rows.
 
-Three lists, each cut at a cap: what is due (by date), drafts that wait for a person, and new leads. "Mine"
+Lists, each cut at a cap: what is due (by date), drafts that wait for a person, who waits for an answer, who
+was tried enough, on whom a task is due, and new leads. "Mine"
 means the person's own leads and those that nobody has yet; "team" means everything the person may see.
 """
 
@@ -27,12 +28,15 @@ from crm.models import (
     LeadStatus,
     NextActionKind,
     Score,
+    Task,
+    TaskStatus,
     TimelineEvent,
     User,
 )
 from crm.web import words
 
 DUE_CAP, DRAFT_CAP, NEW_CAP = 60, 60, 40
+WAITING_CAP, TRIED_CAP, TASK_CAP = 60, 20, 40
 MINE, TEAM = "mine", "team"
 _ACTION_ICONS = {
     NextActionKind.CALL: "phone",
@@ -113,8 +117,23 @@ def candidate_ids(user: User, scope: str, *, now: datetime, tomorrow: datetime) 
             due.values_list("pk")[:DUE_CAP],
             new.values_list("pk")[:NEW_CAP],
             drafts.values_list("lead_id")[:DRAFT_CAP],
+            _waiting(awake, by_owner).values_list("pk")[:WAITING_CAP],
+            _tried_enough(awake, by_owner).values_list("pk")[:TRIED_CAP],
         ]
+    todo = Task.objects.filter(assignee=user, state=TaskStatus.OPEN, due_at__lt=tomorrow)
+    visible = Lead.objects.visible_to(user).filter(status__in=OPEN_STATUSES).order_by()
+    parts.append(todo.filter(lead__in=visible).order_by("due_at").values_list("lead_id")[:TASK_CAP])
     return parts[0].union(*parts[1:])
+
+
+def _waiting(awake: QuerySet[Lead], by_owner: tuple[str, ...]) -> QuerySet[Lead]:
+    """Whom nobody answered yet, the longest first."""
+    return awake.filter(Lead.waits_for_answer()).order_by(*by_owner, "last_inbound_at")
+
+
+def _tried_enough(awake: QuerySet[Lead], by_owner: tuple[str, ...]) -> QuerySet[Lead]:
+    """Tried as often as was meant: to be closed, or tried otherwise."""
+    return awake.filter(Lead.has_tried_enough()).order_by(*by_owner, "status_changed_at")
 
 
 # Stand-ins in a compiled statement, for the person and the times of a request.
@@ -194,10 +213,16 @@ def _with_reasons(leads: QuerySet[Lead]) -> QuerySet[Lead]:
     asked = Inquiry.objects.filter(lead=OuterRef("pk")).order_by("-received_at")
     judged = Score.objects.filter(lead=OuterRef("pk"), is_current=True).exclude(summary="")
     happened = TimelineEvent.objects.filter(lead=OuterRef("pk")).order_by("-occurred_at", "-id")
+    todo = (
+        Task.objects.open()
+        .filter(lead=OuterRef("pk"), due_at__lt=_end_of_day(clock.now()))
+        .order_by("due_at")
+    )
     return leads.annotate(
         asked=Subquery(asked.annotate(words=Left(F("message"), 200)).values("words")[:1]),
         judged=Subquery(judged.values("summary")[:1]),
         happened=Subquery(happened.values("summary")[:1]),
+        todo=Subquery(todo.values("title")[:1]),
     )
 
 
@@ -260,4 +285,8 @@ def _reason(lead: Lead, now: datetime) -> str:
         if asked:
             return _("Nothing sent since %(day)s: “%(words)s”") % {"day": day, "words": asked}
         return _("Wrote on %(day)s; nothing sent since") % {"day": day}
+    if lead.todo:  # type: ignore[attr-defined]
+        return _("To do: %s") % words.shortened(lead.todo, 120)  # type: ignore[attr-defined]
+    if lead.attempts >= lead.max_attempts:
+        return _("%d tries without an answer: try another way, or close it") % lead.attempts
     return lead.judged or (f"“{asked}”" if asked else "") or lead.interest or lead.happened or ""  # type: ignore[attr-defined]

@@ -6,10 +6,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from crm.actions.work import create_task
 from crm.models import LeadStatus, NextActionKind, Role
 from crm.web.agenda import MINE, TEAM, agenda, count_for_nav
 from tests.crm.web.pages import HTMX, signed_in
-from tests.factories import make_admin, make_follow_up, make_lead, make_team, make_user
+from tests.factories import actor, make_admin, make_follow_up, make_lead, make_team, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -101,6 +102,22 @@ def test_the_reason_quotes_what_nobody_answered(noon):
     (row,) = agenda(me, MINE).suggested
     assert "Can you price a pond?" in row.reason
     assert row.reason.startswith("Nothing sent since")
+
+
+def test_a_task_and_used_up_tries_bring_a_lead_with_their_reason(noon):
+    me = make_user()
+    later = {"next_action_at": noon + timedelta(days=9), "next_action_kind": "call", "owner": me}
+    busy = make_lead(name="Busy", status=LeadStatus.WORKING, **later)
+    create_task(by=actor(me), title="Send the plan", about=busy, due_at=noon)
+    make_lead(name="Tried", status=LeadStatus.WORKING, attempts=6, **later)
+    make_lead(name="Wrote", status=LeadStatus.WORKING, last_inbound_at=noon - timedelta(days=1), **later)
+    make_lead(name="Quiet", status=LeadStatus.WORKING, **later)
+    reasons = {row.name: row.reason for row in agenda(me, MINE).rows}
+    assert reasons == {
+        "Busy": "To do: Send the plan",
+        "Tried": "6 tries without an answer: try another way, or close it",
+        "Wrote": "Wrote on Sun 12:00; nothing sent since",
+    }
 
 
 def test_the_page_shows_the_first_lead_beside_the_list(noon):
