@@ -25,7 +25,7 @@ Contract = dict[str, list[tuple[str, str]]]
 
 
 def documented() -> Contract:
-    parts = re.split(r"^### (report_\w+)$", PAGE.read_text(), flags=re.MULTILINE)
+    parts = re.split(r"^## (report_\w+)$", PAGE.read_text(), flags=re.MULTILINE)
     tables = dict(zip(parts[1::2], parts[2::2], strict=True))
     return {view: re.findall(r"^\| `(\w+)` \| (.+) \|$", text, re.MULTILINE) for view, text in tables.items()}
 
