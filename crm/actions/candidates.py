@@ -19,9 +19,11 @@ _PART = "split_part({key}.value, '|', {place})"
 _BLOCK = """(
     SELECT o.lead_id, o.value FROM crm_matchkey o
     WHERE o.kind = '{kind}' AND {other} = {mine} 
-      AND o.lead_id IS NOT NULL AND o.lead_id <> lead.id AND o.id < k.id
+      AND o.lead_id < lead.id AND o.id < k.id
     ORDER BY {other} DESC, o.lead_id DESC LIMIT %(looked_at)s
 )"""
+# LATERAL, one index each: an import fills tables of which the planner knows nothing yet.
+_KEYS = "SELECT id, value FROM crm_matchkey WHERE lead_id = lead.id AND kind = '{kind}' OFFSET 0"
 _FOLDED = "regexp_replace(normalize({name}, NFKD), '[\u0300-\u036f]', '', 'g')"
 
 
@@ -33,19 +35,18 @@ def _same(place: int) -> str:
 _FIND = f"""
 WITH pairs AS (
     SELECT lead.id, other.lead_id AS other_id, similarity(k.value, other.value) AS alike, 'name' AS reason
-    FROM crm_lead lead
-    JOIN crm_matchkey k ON k.lead_id = lead.id AND k.kind = 'name_company'
+    FROM unnest(%(leads)s::bigint[]) AS lead (id)
+    CROSS JOIN LATERAL ({_KEYS.format(kind="name_company")}) AS k
     CROSS JOIN LATERAL ({_same(1)} UNION {_same(2)}) AS other
-    WHERE lead.id = ANY(%(leads)s)
   UNION ALL
     SELECT lead.id, known.id,
-           similarity({_FOLDED.format(name="lead.name")}, {_FOLDED.format(name="known.name")})
+           similarity({_FOLDED.format(name="own.name")}, {_FOLDED.format(name="known.name")})
            AS alike, 'domain'
-    FROM crm_lead lead
-    JOIN crm_matchkey k ON k.lead_id = lead.id AND k.kind = 'domain'
+    FROM unnest(%(leads)s::bigint[]) AS lead (id)
+    CROSS JOIN LATERAL (SELECT name FROM crm_lead WHERE crm_lead.id = lead.id OFFSET 0) AS own
+    CROSS JOIN LATERAL ({_KEYS.format(kind="domain")}) AS k
     CROSS JOIN LATERAL {_BLOCK.format(kind="domain", other="o.value", mine="k.value")} AS other
-    JOIN crm_lead known ON known.id = other.lead_id
-    WHERE lead.id = ANY(%(leads)s)
+    CROSS JOIN LATERAL (SELECT id, name FROM crm_lead WHERE crm_lead.id = other.lead_id OFFSET 0) AS known
 ), best AS (
     SELECT pairs.id, other_id, max(alike) AS alike, array_agg(DISTINCT reason ORDER BY reason) AS reasons,
            row_number() OVER (PARTITION BY pairs.id ORDER BY max(alike) DESC, other_id) AS place
