@@ -51,8 +51,10 @@ WITH pairs AS (
     SELECT pairs.id, other_id, max(alike) AS alike, array_agg(DISTINCT reason ORDER BY reason) AS reasons,
            row_number() OVER (PARTITION BY pairs.id ORDER BY max(alike) DESC, other_id) AS place
     FROM pairs
-    JOIN crm_lead lead ON lead.id = pairs.id
-    JOIN crm_lead known ON known.id = other_id
+    CROSS JOIN LATERAL (SELECT contact_id FROM crm_lead WHERE crm_lead.id = pairs.id OFFSET 0) AS lead
+    CROSS JOIN LATERAL (
+        SELECT contact_id, deleted_at, merged_into_id FROM crm_lead WHERE crm_lead.id = other_id OFFSET 0
+    ) AS known
     WHERE alike >= %(alike)s AND known.deleted_at IS NULL AND known.merged_into_id IS NULL
       AND (lead.contact_id IS NULL OR lead.contact_id IS DISTINCT FROM known.contact_id)
     GROUP BY pairs.id, other_id
