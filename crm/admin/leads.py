@@ -8,20 +8,23 @@ from django.http import HttpRequest
 
 from crm.actions.leads import update_lead
 from crm.admin.base import RecordAdmin
+from crm.admin.bulk import DeletedFilter
 from crm.admin.duplicates import MergeTwo
+from crm.admin.lead_acts import LeadActs
 from crm.models import Actor, ContactPoint, Inquiry, Lead, Score, TimelineEvent
 from crm.permissions import Verb
 
 
 @admin.register(Lead)
-class LeadAdmin(MergeTwo):
+class LeadAdmin(LeadActs, MergeTwo):
     """Repair of a lead's own fields."""
 
     change_verb = Verb.EDIT
     list_display = ("name", "company", "status", "score", "owner", "source", "created_at")
     list_select_related = ("owner", "source")
-    list_filter = ("status", "source", "owner")
+    list_filter = ("status", "source", "owner", DeletedFilter)
     ordering = ("-created_at",)
+    actions = (*LeadActs.actions, *MergeTwo.actions)
     search_fields = ("search_text",)
     fields = (
         "name",
