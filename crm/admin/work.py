@@ -1,17 +1,17 @@
 """Tasks, who gets which lead, and what people are told. Tasks change by the actions that all doors share."""
 
-from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
-from unfold.forms import ActionForm as BulkForm
+from django.utils.translation import gettext_lazy
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from crm import clock
 from crm.actions.assignment import save_assignment_rule
@@ -24,20 +24,21 @@ from crm.actions.work import (
     update_task,
 )
 from crm.admin.base import ActionForm, RecordAdmin
+from crm.admin.bulk import do_to_each
 from crm.admin.people import SetUpAdmin
-from crm.errors import CRMError
 from crm.models import Actor, AssignmentLog, AssignmentRule, Notification, Task, User
 from crm.permissions import Reach, Verb, may_work_on, reach
 
 ABOUT = ("lead", "opportunity", "contact")
-MOST_AT_ONCE = 200
 
 
-class TaskBulkForm(BulkForm):
-    """What the bulk acts of a task list need besides the rows."""
+class AssigneeForm(forms.Form):
+    """Who is to do it."""
 
     assignee = forms.ModelChoiceField(
-        User.objects.active().order_by("name"), required=False, label=gettext_lazy("give to")
+        User.objects.active().order_by("name"),
+        label=gettext_lazy("give to"),
+        widget=UnfoldAdminSelectWidget,
     )
 
 
@@ -54,7 +55,6 @@ class TaskAdmin(RecordAdmin):
 
     change_verb, add_verb = Verb.EDIT, Verb.CREATE
     form = TaskForm
-    action_form = TaskBulkForm
     list_display = ("title", "kind", "state", "due_at", "assignee", "lead", "opportunity", "priority")
     list_select_related = ("assignee", "lead", "opportunity")
     list_filter = ("state", "kind", "assignee")
@@ -108,43 +108,26 @@ class TaskAdmin(RecordAdmin):
         return update_task(record_id, by=actor, **changes)
 
     @admin.action(description=gettext_lazy("Mark as done"), permissions=["change"])
-    def complete(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
-        self._each(request, tasks, complete_task)
+    def complete(self, request: HttpRequest, tasks: QuerySet[Task]) -> HttpResponse | None:
+        return do_to_each(self, request, tasks, complete_task)
 
     @admin.action(description=gettext_lazy("Cancel"), permissions=["change"])
-    def cancel(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
-        self._each(request, tasks, cancel_task)
+    def cancel(self, request: HttpRequest, tasks: QuerySet[Task]) -> HttpResponse | None:
+        return do_to_each(self, request, tasks, cancel_task)
 
     @admin.action(description=gettext_lazy("Put off until tomorrow"), permissions=["change"])
-    def snooze_a_day(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
-        self._each(request, tasks, snooze_task, until=clock.now() + timedelta(days=1))
+    def snooze_a_day(self, request: HttpRequest, tasks: QuerySet[Task]) -> HttpResponse | None:
+        return do_to_each(self, request, tasks, partial(snooze_task, until=clock.now() + timedelta(days=1)))
 
     @admin.action(description=gettext_lazy("Put off for a week"), permissions=["change"])
-    def snooze_a_week(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
-        self._each(request, tasks, snooze_task, until=clock.now() + timedelta(days=7))
+    def snooze_a_week(self, request: HttpRequest, tasks: QuerySet[Task]) -> HttpResponse | None:
+        return do_to_each(self, request, tasks, partial(snooze_task, until=clock.now() + timedelta(days=7)))
 
-    @admin.action(description=gettext_lazy("Give to the chosen person"), permissions=["change"])
-    def give(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
-        chosen = request.POST.get("assignee", "")
-        user = User.objects.active().filter(pk=int(chosen)).first() if chosen.isdecimal() else None
-        if user is None:
-            messages.error(request, _("Choose who is to do it."))
-            return
-        self._each(request, tasks, reassign_task, assignee=user)
-
-    def _each(
-        self, request: HttpRequest, tasks: QuerySet[Task], act: Callable[..., Task], **values: Any
-    ) -> None:
-        """Do it to each; what is refused is named and leaves the others alone."""
-        ids, done = list(tasks.order_by("pk").values_list("pk", "title")[:MOST_AT_ONCE]), 0
-        for task_id, title in ids:
-            try:
-                act(task_id, by=Actor.of(request.user), **values)  # type: ignore[arg-type]
-                done += 1
-            except CRMError as refused:
-                messages.error(request, f"{title}: {refused}")
-        if done:
-            messages.success(request, ngettext("%d task changed.", "%d tasks changed.", done) % done)
+    @admin.action(description=gettext_lazy("Give to somebody"), permissions=["change"])
+    def give(self, request: HttpRequest, tasks: QuerySet[Task]) -> HttpResponse | None:
+        return do_to_each(
+            self, request, tasks, reassign_task, title=_("Give these tasks to"), form=AssigneeForm
+        )
 
 
 @admin.register(Notification)
