@@ -16,7 +16,10 @@ from crm.models import (
     CustomField,
     FieldTarget,
     LeadSource,
+    Pipeline,
     Role,
+    Stage,
+    StageKind,
     Team,
     TeamMember,
     TeamRole,
@@ -46,6 +49,8 @@ SOURCE_FIELDS = {
     "currency",
     "default_team",
     "default_country",
+    "default_pipeline",
+    "default_stage",
 }
 CUSTOM_FIELD_FIELDS = {"target", "key", "label", "type", "options", "position", "is_required", "is_active"}
 Kept = TypeVar("Kept", bound=VersionedRecord)
@@ -138,7 +143,26 @@ def save_source(
     source_id: int | None, *, by: Actor, version: int | None = None, **changes: Any
 ) -> LeadSource:
     """Make or change a source of leads. Raises PermissionRefused, VersionConflict, InvalidValue."""
-    return save_record(LeadSource, source_id, _known(changes, SOURCE_FIELDS), by=by, version=version)
+    changes = _known(changes, SOURCE_FIELDS)
+    if {"default_pipeline", "default_stage"} & set(changes):
+        kept = LeadSource() if source_id is None else LeadSource.objects.get(pk=source_id)
+        _refuse_unfit_stage(
+            changes.get("default_pipeline", kept.default_pipeline),
+            changes.get("default_stage", kept.default_stage),
+        )
+    return save_record(LeadSource, source_id, changes, by=by, version=version)
+
+
+def _refuse_unfit_stage(pipeline: Pipeline | None, stage: Stage | None) -> None:
+    """Where opportunities of a source begin must be in use, and one place."""
+    if pipeline and not pipeline.is_active:
+        raise InvalidValue(_("This pipeline is in the archive."), field="default_pipeline")
+    if stage is None:
+        return
+    if stage.kind != StageKind.OPEN or not (stage.is_active and stage.pipeline.is_active):
+        raise InvalidValue(_("Choose an open stage that is in use."), field="default_stage")
+    if pipeline and stage.pipeline_id != pipeline.pk:
+        raise InvalidValue(_("This stage is in another pipeline."), field="default_stage")
 
 
 def save_custom_field(

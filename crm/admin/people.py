@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from unfold.admin import TabularInline
@@ -64,12 +67,42 @@ class UserAdmin(SetUpAdmin):
         return update_user(record_id, by=actor, **changes)
 
 
+class RowSelect(AutocompleteSelect):
+    """Autocomplete that does not ask the database for what the row was read with, once for each row."""
+
+    shown: Model | None = None
+
+    def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
+        if self.shown is None or list(value) != [str(self.shown.pk)]:
+            return super().optgroups(name, value, attrs)
+        return [(None, [self.create_option(name, self.shown.pk, str(self.shown), True, 0)], 0)]
+
+
+class TeamMemberForm(forms.ModelForm):
+    """Knows the person that its row shows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and "user" in self.fields:
+            self.fields["user"].widget.widget.shown = self.instance.user
+
+
 class TeamMemberInline(TabularInline):
     """Who is in the team."""
 
     model = TeamMember
+    form = TeamMemberForm
     fields = ("user", "role")
+    autocomplete_fields = ("user",)
     extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TeamMember]:
+        return super().get_queryset(request).select_related("user", "team")
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "user":
+            kwargs["widget"] = RowSelect(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return isinstance(request.user, User) and SetUpAdmin.has_module_permission(_team_admin(), request)
@@ -86,6 +119,7 @@ class TeamAdmin(SetUpAdmin):
     search_fields = ("name",)
     ordering = ("name",)
     fields = ("name", "parent")
+    autocomplete_fields = ("parent",)
     inlines = (TeamMemberInline,)
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Team:
@@ -112,8 +146,9 @@ def _team_admin() -> TeamAdmin:
 class LeadSourceAdmin(SetUpAdmin):
     """Where leads come from."""
 
-    list_display = ("name", "code", "kind", "default_team", "campaign")
-    list_select_related = ("default_team",)
+    list_display = ("name", "code", "kind", "default_team", "default_pipeline", "default_stage", "campaign")
+    list_select_related = ("default_team", "default_pipeline", "default_stage")
+    autocomplete_fields = ("default_team", "default_pipeline", "default_stage")
     list_filter = ("kind",)
     search_fields = ("name", "code")
     ordering = ("name",)
@@ -126,6 +161,8 @@ class LeadSourceAdmin(SetUpAdmin):
         "currency",
         "default_team",
         "default_country",
+        "default_pipeline",
+        "default_stage",
     )
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> LeadSource:

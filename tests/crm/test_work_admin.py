@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from crm.actions.notifications import Line, notify
 from crm.actions.work import create_task
 from crm.models import AssignmentRule, Role, Task, TaskStatus
 from tests.crm.test_admin import ADMIN, errors_of, form_of, url_of
@@ -103,14 +102,3 @@ def test_an_assignment_rule_is_made_and_its_condition_checked():
     form |= {"users": [ada.pk], "condition": '{"country": "FJ"}'}
     assert client.post(url_of(rule), form).status_code == 302
     assert AssignmentRule.objects.get().condition == {"country": ["FJ"]}
-
-
-def test_lists_cost_the_same_for_any_number_of_rows(noon, django_assert_max_num_queries):
-    admin = make_admin()
-    for n in range(12):
-        task = create_task(by=actor(admin), title=f"T{n}", about=make_lead(owner=admin))
-        notify([Line(admin, "x", "Look", f"k{n}", task=task)])
-    client = browse(admin)
-    for name in ("task", "notification", "assignmentrule", "assignmentlog"):
-        with django_assert_max_num_queries(9):
-            assert client.get(f"{ADMIN}crm/{name}/").status_code == 200

@@ -9,6 +9,7 @@ from django.db import models
 
 from ai_agents.models import AgentCall, AgentPool, AgentTask
 from crm.models import (
+    AuditSeal,
     CallLog,
     ContactPoint,
     DuplicateCandidate,
@@ -55,6 +56,7 @@ SPECIAL: dict[type[models.Model], Any] = {
         "target": 1,
     },
     Attachment: lambda: {"lead": a(Lead)},
+    AuditSeal: lambda: {"row_ids": [1]},
     CallLog: _event,
     ContactPoint: lambda: {"lead": a(Lead)},
     DuplicateCandidate: _pair,
