@@ -11,6 +11,7 @@ from crm.actions.base import check_version, offer_undo, record_for_change, tell,
 from crm.actions.custom_fields import checked_custom
 from crm.actions.identity import FREE_MAIL, fold, identify, lock_identities, normalise_email, normalise_phone
 from crm.actions.intake import checked_country
+from crm.actions.ways import keys_of_ways, note_ways, put_ways_back
 from crm.errors import InvalidValue, PermissionRefused
 from crm.models import (
     Account,
@@ -105,17 +106,19 @@ def _update(
     model: type[Identified], record_id: int, changes: dict[str, Any], *, by: Actor, version: int | None
 ) -> Identified:
     seen: Any = model._default_manager.visible_to(by).get(pk=record_id)  # type: ignore[attr-defined]
-    texts: dict[str, str] = {name: changes[name] for name in POINTS if isinstance(changes.get(name), str)}
+    texts: dict[str, str] = {name: value for name, value in changes.items() if isinstance(value, str)}
+    _set(seen, {name: texts[name] for name in {"full_name", "country"} & set(texts)})
     _hold_keys([*_keys(seen, texts, quietly=True), *seen.match_keys.values_list("kind", "value")])
     if isinstance(changes.get("account"), Account):  # locks go from the account to the contact
         Account.objects.select_for_update(no_key=True).filter(pk=changes["account"].pk).first()
-    record = record_for_change(model, record_id, by=by)
+    record: Any = record_for_change(model, record_id, by=by)
     check_version(record, version)
     values = _checked_values(record, changes, by=by)
     before = {name: _current(record, name) for name in values}
     changed = {name: value for name, value in values.items() if value != before[name]}
     if not changed:
         return record
+    ways: dict[str, Any] = note_ways(record)
     _write(record, changed)
     what, name = str(record._meta.model_name), str(record)
     tell(
@@ -130,7 +133,12 @@ def _update(
         f"update_{what}",
         by=by,
         label=_("Changed %s") % name,
-        before={"id": record.pk, "values": kept},
+        before={
+            "id": record.pk,
+            "values": kept,
+            "ways": ways,
+            "keys": [*keys_of_ways(ways), *record.match_keys.values_list("kind", "value")],
+        },
         rows=[record],
     )
     _publish(record, tuple(sorted(changed)))
@@ -142,7 +150,10 @@ def _undo_update(model: type[Account] | type[Contact], row: Undo, by: Actor) -> 
     values = dict(row.before["values"])
     if values.get("account"):
         values["account"] = Account.objects.filter(pk=values["account"]).first()
-    _write(record, values)
+    own = {name: value for name, value in values.items() if name not in POINTS}
+    _set(record, own)
+    put_ways_back(record, row.before["ways"])
+    record.save_changed(*own, "search_text")
     kind = f"{record._meta.model_name}.changed"
     tell(record, kind, _("took back the last change"), by=by, fields=sorted(values))
     _publish(record, tuple(values))
@@ -202,7 +213,10 @@ def _checked_values(record: Account | Contact, values: dict[str, Any], *, by: Ac
     unknown = sorted(set(values) - set(names))
     if unknown:
         raise InvalidValue(_("There is no field “%s” to change.") % unknown[0][:60], field=unknown[0])
-    return {name: _checked(record, name, value, by=by) for name, value in values.items()}
+    checked = {name: _checked(record, name, value, by=by) for name, value in values.items()}
+    if checked.get("phone"):  # read as a number of the country that comes with it
+        normalise_phone(checked["phone"], checked.get("country", record.country))
+    return checked
 
 
 def _checked(record: Account | Contact, name: str, value: Any, *, by: Actor) -> Any:
@@ -254,8 +268,6 @@ def _checked_text(record: Account | Contact, name: str, value: Any) -> str:
         raise InvalidValue(_("Write the address with https:// in front."), field=name)
     if name == "email" and text:
         normalise_email(text)
-    if name == "phone" and text:
-        normalise_phone(text, record.country)
     return text
 
 
@@ -284,11 +296,11 @@ def _set(record: Account | Contact, values: dict[str, Any]) -> None:
 
 
 def _write(record: Any, values: dict[str, Any]) -> None:
+    own = [name for name in values if name not in POINTS]
+    _set(record, {name: values[name] for name in own})
     for kind in POINTS:
         if kind in values:
             _replace_point(record, PointKind(kind), values[kind])
-    own = [name for name in values if name not in POINTS]
-    _set(record, {name: values[name] for name in own})
     if {"name", "full_name", "domain", "account", *POINTS} & set(values):
         _identify(record)
         own.append("search_text")

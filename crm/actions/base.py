@@ -10,6 +10,7 @@ from django.db import connection, models, transaction
 from django.utils.translation import gettext as _
 
 from crm import clock
+from crm.actions.identity import lock_identities
 from crm.errors import UndoRefused, VersionConflict
 from crm.models import Account, Actor, Contact, Lead, Opportunity, TimelineEvent, Undo
 from crm.permissions import Verb, require
@@ -116,8 +117,8 @@ def offer_undo(
     rows: Iterable[models.Model],
     window: timedelta = UNDO_WINDOW,
 ) -> Undo | None:
-    """Write the Undo row of the running action, for people only. `before` must be JSON, and names the lead as
-    "lead" when the rows hang on one.
+    """Write the Undo row of the running action, for people only. `before` must be JSON; it names the lead as
+    "lead" when the rows hang on one, and as "keys" the match keys that taking it back writes.
 
     The rows carry it as `undo_offer`, so that a door can show the button.
     """
@@ -152,6 +153,8 @@ def undo(public_id: UUID | str, *, by: Actor) -> Undo:
         raise UndoRefused(_("This was undone already."))
     if row.expires_at < clock.now():
         raise UndoRefused(_("The time to undo this is over."))
+    if row.before.get("keys"):  # before any row, as everywhere
+        lock_identities(row.before["keys"])
     if "lead" in row.before:  # locks go from the lead down, as in the action itself
         Lead.objects.select_for_update(of=("self",)).filter(pk=row.before["lead"]).first()
     for opportunity_id in row.versions.get("crm.opportunity", {}):

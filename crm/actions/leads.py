@@ -3,6 +3,7 @@
 The arrows of its life are in lead_moves, deleting and restoring in lead_removal; all can be had from here.
 """
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +28,7 @@ from crm.actions.lead_moves import (
 from crm.actions.lead_plans import plan_if_none, planned, restore_plan
 from crm.actions.lead_removal import delete_lead, restore_lead
 from crm.actions.notes import write_note
+from crm.actions.ways import keys_of_ways, note_ways, put_ways_back
 from crm.errors import InvalidValue, PermissionRefused
 from crm.models import (
     Actor,
@@ -57,7 +59,9 @@ __all__ = [
 ]
 
 PLAIN_FIELDS = ("name", "company", "title", "interest", "mailing_address", "physical_address")
-FIELDS = (*PLAIN_FIELDS, "country", "currency", "est_value", "custom", "email", "phone")
+POINTS = ("email", "phone")
+FIELDS = (*PLAIN_FIELDS, "country", "currency", "est_value", "custom", *POINTS)
+RECOGNISED_BY = {"name", "company", *POINTS}
 FACTS = {
     "name",
     "company",
@@ -80,13 +84,16 @@ def update_lead(lead_id: int, *, by: Actor, version: int | None = None, **change
     unknown = sorted(set(changes) - set(FIELDS))
     if unknown:
         raise InvalidValue(_("There is no field “%s” to change.") % unknown[0], field=unknown[0])
+    if RECOGNISED_BY & set(changes):
+        _hold_keys(lead_id, changes, by=by)
     lead = lead_for_change(lead_id, by=by)
     check_version(lead, version)
-    values = {name: _checked(lead, name, value) for name, value in changes.items()}
+    values = _checked_all(lead, changes)
     before = {name: _current(lead, name) for name in values}
     changed = {name: value for name, value in values.items() if value != before[name]}
     if not changed:
         return lead
+    ways = note_ways(lead) if RECOGNISED_BY & set(changed) else None
     _write(lead, changed)
     lines = [_line(name, before[name], value) for name, value in changed.items()]
     tell(lead, "lead.changed", "; ".join(lines), by=by, fields=sorted(changed))
@@ -94,7 +101,13 @@ def update_lead(lead_id: int, *, by: Actor, version: int | None = None, **change
         "update_lead",
         by=by,
         label=_("Changed %s") % lead.name,
-        before={"lead": lead.pk, "values": {name: _plain(before[name]) for name in changed}},
+        before={
+            "lead": lead.pk,
+            "values": {name: _plain(before[name]) for name in changed if name not in POINTS},
+            "fields": sorted(changed),
+            "ways": ways,
+            "keys": [*keys_of_ways(ways), *_keys_of(lead)] if ways else [],
+        },
         rows=[lead],
     )
     events.publish(events.LeadChanged(lead.pk, fields=tuple(sorted(changed))))
@@ -106,10 +119,47 @@ def update_lead(lead_id: int, *, by: Actor, version: int | None = None, **change
 @undoable("update_lead")
 def _undo_update(row: Undo, by: Actor) -> None:
     lead = lead_for_change(row.before["lead"], by=by)
-    _write(lead, {name: _checked(lead, name, value) for name, value in row.before["values"].items()})
-    tell(lead, "lead.changed", _("took back the last change"), by=by, fields=sorted(row.before["values"]))
-    events.publish(events.LeadChanged(lead.pk, fields=tuple(row.before["values"])))
+    values, fields = row.before["values"], row.before["fields"]
+    for name, value in values.items():
+        setattr(lead, name, Lead._meta.get_field(name).to_python(value))  # type: ignore[union-attr]
+    if row.before["ways"]:
+        put_ways_back(lead, row.before["ways"])
+    lead.save_changed(*values, "search_text")
+    tell(lead, "lead.changed", _("took back the last change"), by=by, fields=fields)
+    events.publish(events.LeadChanged(lead.pk, fields=tuple(fields)))
     events.publish(events.LeadFactsChanged(lead.pk))
+
+
+def _hold_keys(lead_id: int, changes: dict[str, Any], *, by: Actor) -> None:
+    """The keys that the lead has and those it will have, before its row. Wrong values are refused later."""
+    lead = Lead.objects.visible_to(by).select_related("source").get(pk=lead_id)
+    keys = _keys_of(lead)
+    with suppress(InvalidValue):
+        values = _checked_all(lead, changes)
+        keys += identify(
+            name=values.get("name", lead.name),
+            company=values.get("company", lead.company),
+            email=values.get("email", ""),
+            phone=values.get("phone", ""),
+            country=_country_of(lead, values),
+        ).keys
+    lock_identities(keys)
+
+
+def _keys_of(lead: Lead) -> list[tuple[str, str]]:
+    return list(lead.match_keys.order_by("pk").values_list("kind", "value"))
+
+
+def _country_of(lead: Lead, values: dict[str, Any] | None = None) -> str:
+    """How phone numbers without a country are read, once the lead has these values."""
+    return (values or {}).get("country", lead.country) or lead.source.default_country
+
+
+def _checked_all(lead: Lead, changes: dict[str, Any]) -> dict[str, Any]:
+    values = {name: _checked(lead, name, value) for name, value in changes.items()}
+    if values.get("phone"):  # read as a number of the country that comes with it
+        normalise_phone(values["phone"], _country_of(lead, values))
+    return values
 
 
 def _checked(lead: Lead, name: str, value: Any) -> Any:
@@ -136,13 +186,11 @@ def _checked(lead: Lead, name: str, value: Any) -> Any:
             return checked_currency(text) or lead.currency
         case "email" if text:
             normalise_email(text)
-        case "phone" if text:
-            normalise_phone(text, lead.country or lead.source.default_country)
     return text
 
 
 def _current(lead: Lead, name: str) -> Any:
-    if name not in {"email", "phone"}:
+    if name not in POINTS:
         return getattr(lead, name)
     point = lead.contact_points.filter(kind=name, is_primary=True).first()
     return point.raw if point else ""
@@ -150,13 +198,13 @@ def _current(lead: Lead, name: str) -> Any:
 
 def _write(lead: Lead, values: dict[str, Any]) -> None:
     """Store checked values and keep contact points, match keys and search text in step."""
-    for kind in ("email", "phone"):
-        if kind in values:
-            _replace_point(lead, PointKind(kind), values[kind])
-    own = [name for name in values if name not in {"email", "phone"}]
+    own = [name for name in values if name not in POINTS]
     for name in own:
         setattr(lead, name, values[name])
-    if {"name", "company", "email", "phone"} & set(values):
+    for kind in POINTS:
+        if kind in values:
+            _replace_point(lead, PointKind(kind), values[kind])
+    if RECOGNISED_BY & set(values):
         _identify_again(lead)
         own.append("search_text")
     lead.save_changed(*own)
@@ -166,8 +214,8 @@ def _replace_point(lead: Lead, kind: PointKind, raw: str) -> None:
     lead.contact_points.filter(kind=kind, is_primary=True).delete()
     if not raw:
         return
-    country = lead.country or lead.source.default_country
-    norm = normalise_email(raw)[0] if kind == PointKind.EMAIL else normalise_phone(raw, country)
+    is_email = kind == PointKind.EMAIL
+    norm = normalise_email(raw)[0] if is_email else normalise_phone(raw, _country_of(lead))
     ContactPoint.objects.update_or_create(
         lead=lead, kind=kind, norm=norm, defaults={"raw": raw, "is_primary": True}
     )
@@ -175,7 +223,7 @@ def _replace_point(lead: Lead, kind: PointKind, raw: str) -> None:
 
 def _identify_again(lead: Lead) -> None:
     """Rebuild what the lead is recognised by, under its keys' locks."""
-    points = list(lead.contact_points.all())
+    points = list(lead.contact_points.order_by("pk"))
     identities = [
         identify(
             name=lead.name,
