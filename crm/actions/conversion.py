@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from crm import clock, events
-from crm.actions.accounts import create_account, create_contact, keys_of, reidentify_contact
+from crm.actions.accounts import create_account, create_contact
 from crm.actions.base import (
     check_version,
     lead_for_change,
@@ -19,16 +20,27 @@ from crm.actions.base import (
     tell,
     undoable,
 )
-from crm.actions.identity import lock_identities
+from crm.actions.conversion_parts import (
+    LINKS,
+    New,
+    copy_ways,
+    hold_keys,
+    hold_rows,
+    own_contact,
+    refuse_erased,
+    teach_card,
+    teach_contact,
+)
 from crm.actions.lead_moves import MOVED, restore_snapshot, snapshot
 from crm.actions.lead_status import STATUS_FIELDS, change_status
-from crm.actions.opportunities import create_opportunity
-from crm.errors import CRMError, InvalidValue, TransitionRefused
+from crm.actions.opportunities import create_opportunity, search_text_of
+from crm.actions.outcomes import settle_contact
+from crm.actions.ways import put_ways_back
+from crm.errors import CRMError, InvalidValue, TransitionRefused, UndoRefused, VersionConflict
 from crm.models import (
     Account,
     Actor,
     Contact,
-    ContactPoint,
     KeyKind,
     Lead,
     LeadStatus,
@@ -41,7 +53,6 @@ from crm.models import (
 )
 
 CONVERTED = ("contact", "converted_at", "converted_by", "converted_account", "converted_opportunity")
-New = dict[str, Any]  # the values of a record to be made; what is left out comes from the lead
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +76,23 @@ def convert_lead(
     version: int | None = None,
 ) -> Conversion:
     """new | working | nurturing -> converted. A dict makes a record of these values (those of the create_*
-    actions; `{}`: all from the lead), a record is used as it is, None leaves it out.
+    actions; what is left out comes from the lead), a record is used as it is, None leaves it out. `{}` as
+    contact is the one that the lead hangs on already, if there is one that `by` may change.
 
-    Ways to reach the lead and what it is recognised by are copied to the contact. The outcome is won at once
-    only if no opportunity is left to decide it; with one, it follows that (see outcomes). Locks: keys, lead,
-    account, contact, stage, opportunity.
+    Ways to reach the lead and what it is recognised by are copied to the contact; an existing opportunity
+    learns lead, account and contact that it lacks. The outcome is won at once only if no opportunity is left
+    to decide it; with an open one, it follows that (see outcomes). Locks: keys, lead, account, contact,
+    stage, opportunity.
     Raises Lead.DoesNotExist, PermissionRefused, VersionConflict, TransitionRefused (closed already), and
     InvalidValue naming `contact`, `account.name`, `opportunity.amount`... Publishes LeadConverted,
     LeadChanged and what making the records does. Undoable for 8 s, all of it.
     """
-    _hold_keys(lead_id, by=by, contact=contact, account=account)
+    seen = Lead.objects.visible_to(by).get(pk=lead_id)
+    takes_own = contact == {}
+    if takes_own:
+        contact = own_contact(seen, by=by) or {}
+    keys = hold_keys(seen, contact, account)
+    hold_rows(lead_id, contact, account, opportunity)
     lead = lead_for_change(lead_id, by=by)
     check_version(lead, version)
     if not lead.is_open:
@@ -82,44 +100,27 @@ def convert_lead(
             _("A lead cannot go from %(old)s to %(new)s.")
             % {"old": lead.get_status_display(), "new": LeadStatus.CONVERTED.label}
         )
-    before = {**snapshot(lead), "contact": lead.contact_id}
+    if takes_own and lead.contact_id != seen.contact_id:
+        words = _("Someone else changed this first. Look at their values, then convert again.")
+        raise VersionConflict(words, current=lead)
+    before: dict[str, Any] = {**snapshot(lead), "contact": lead.contact_id, "keys": keys}
     firm = _the_account(lead, account, by=by)
-    person, changed = _the_contact(lead, contact, firm, by=by)
-    card, was_linked = _the_opportunity(lead, opportunity, firm, person, by=by)
+    person, before["person"] = _the_contact(lead, contact, firm, by=by)
+    card, before["card"] = _the_opportunity(lead, opportunity, firm, person, by=by)
     _close(lead, person, firm, card, by=by)
+    before["made"] = {
+        str(record._meta.model_name): record.pk
+        for record, given in ((firm, account), (person, contact), (card, opportunity))
+        if record and isinstance(given, dict)
+    }
     subjects = [record for record in (lead, firm, person, card) if record]
     tell(subjects, "lead.converted", _("converted into %s") % ", ".join(map(str, subjects[1:])), by=by)
-    before |= {
-        "changed": changed,
-        "made": {
-            str(record._meta.model_name): record.pk
-            for record, given in ((firm, account), (person, contact), (card, opportunity))
-            if record and isinstance(given, dict)
-        },
-        "opportunity": card.pk if card and not isinstance(opportunity, dict) and not was_linked else None,
-        "person": person.pk,
-    }
     offer_undo("convert_lead", by=by, label=_("Converted %s") % lead.name, before=before, rows=subjects)
     events.publish(
         events.LeadConverted(lead.pk, person.pk, firm.pk if firm else None, card.pk if card else None)
     )
     events.publish(events.LeadChanged(lead.pk, fields=("status", *CONVERTED)))
     return Conversion(lead, person, firm, card)
-
-
-def _hold_keys(lead_id: int, *, by: Actor, contact: Contact | New, account: Account | New | None) -> None:
-    """The keys of the lead and of what it becomes, before any row. Wrong values are refused where they are
-    used.
-    """
-    seen = Lead.objects.visible_to(by).get(pk=lead_id)
-    keys = set(seen.match_keys.values_list("kind", "value"))
-    if isinstance(contact, Contact):
-        keys |= set(contact.match_keys.values_list("kind", "value"))
-    else:
-        keys |= set(keys_of(Contact(country=seen.country), contact))
-    if isinstance(account, dict):
-        keys |= set(keys_of(Account(), account))
-    lock_identities(sorted(keys))
 
 
 @contextmanager
@@ -153,8 +154,8 @@ def _hands(lead: Lead, by: Actor) -> dict[str, Any]:
 
 def _the_contact(
     lead: Lead, given: Contact | New, account: Account | None, *, by: Actor
-) -> tuple[Contact, dict[str, Any]]:
-    """The contact with all that the lead knows of the person, and what that changed of an existing one."""
+) -> tuple[Contact, dict[str, Any] | None]:
+    """The contact with all that the lead knows of the person, and what an existing one was before."""
     if isinstance(given, dict):
         values = {
             "full_name": lead.name,
@@ -166,57 +167,23 @@ def _the_contact(
         }
         with _named("contact"):
             contact = create_contact(by=by, **values)
-        _copy_points(lead, contact)
-        return contact, {}
+        copy_ways(lead, contact)
+        return contact, None
     try:
         with _named("contact"):
             contact = record_for_change(Contact, given.pk, by=by)
     except Contact.DoesNotExist:
         raise InvalidValue(_("There is no such contact, or you may not see it."), field="contact") from None
-    changed: dict[str, Any] = {"account": contact.account_id, "lifecycle": contact.lifecycle}
-    if account and contact.account_id is None:
-        contact.account = account
-    changed["points"], changed["keys"] = _copy_points(lead, contact)
-    contact.save_changed("account")
-    return contact, changed
-
-
-def _copy_points(lead: Lead, contact: Contact) -> tuple[list[int], list[list[str]]]:
-    """Copy ways to reach and keys that the contact lacks. Returns the ids of the points, and the keys."""
-    known = list(contact.contact_points.values_list("kind", "norm", "is_primary"))
-    have = {(kind, norm) for kind, norm, _primary in known}
-    primary = {kind for kind, _norm, is_primary in known if is_primary}
-    copies = []
-    for point in lead.contact_points.order_by("-is_primary", "id"):
-        if (point.kind, point.norm) in have:
-            continue
-        is_primary = point.kind not in primary
-        primary.add(point.kind)
-        copies.append(
-            ContactPoint(
-                contact=contact,
-                kind=point.kind,
-                raw=point.raw,
-                norm=point.norm,
-                is_primary=is_primary,
-                state=point.state,
-            )
-        )
-    ContactPoint.objects.bulk_create(copies)
-    own = list(contact.match_keys.values_list("kind", "value"))
-    # what says where somebody works is the account's to be found by
-    keys = lead.match_keys.exclude(kind=KeyKind.DOMAIN).values_list("kind", "value")
-    reidentify_contact(contact, keys=[*own, *keys])
-    now = contact.match_keys.values_list("kind", "value")
-    return [copy.pk for copy in copies], [list(key) for key in now if key not in own]
+    refuse_erased(contact)
+    return contact, {"id": contact.pk, **teach_contact(contact, lead, account)}
 
 
 def _the_opportunity(
     lead: Lead, given: Opportunity | New | None, account: Account | None, contact: Contact, *, by: Actor
-) -> tuple[Opportunity | None, bool]:
-    """The opportunity, and whether it was this lead's before."""
+) -> tuple[Opportunity | None, dict[str, Any] | None]:
+    """The opportunity, and what an existing one was before if it changed."""
     if given is None:
-        return None, False
+        return None, None
     if isinstance(given, Opportunity):
         try:
             with _named("opportunity"):
@@ -224,11 +191,13 @@ def _the_opportunity(
         except Opportunity.DoesNotExist:
             words = _("There is no such opportunity, or you may not see it.")
             raise InvalidValue(words, field="opportunity") from None
-        was_linked = card.lead_id is not None
-        if not was_linked:
-            card.lead = lead
-            card.save_changed("lead")
-        return card, was_linked
+        if card.state == OpportunityState.LOST:
+            words = _("This opportunity is lost. Reopen it, choose another, or convert without one.")
+            raise InvalidValue(words, field="opportunity")
+        before = teach_card(card, lead, account, contact)
+        if card.primary_contact_id == contact.pk:
+            settle_contact(contact)
+        return card, before
     values = {
         "name": lead.interest or lead.company or lead.name,
         "amount": lead.est_value,
@@ -240,7 +209,7 @@ def _the_opportunity(
     }
     with _named("opportunity"):
         card = create_opportunity(by=by, lead=lead, account=account, primary_contact=contact, **values)
-    return card, False
+    return card, None
 
 
 def _close(
@@ -250,19 +219,19 @@ def _close(
     lead.contact, lead.converted_account, lead.converted_opportunity = contact, account, card
     lead.converted_at, lead.converted_by = lead.status_changed_at, by.user
     lead.snoozed_until, lead.next_action_at, lead.next_action_kind = None, None, ""
-    outcome = Outcome.WON if card is None else Outcome(_OUTCOMES[OpportunityState(card.state)])
-    lead.outcome = outcome
+    outcome = lead.outcome = _outcome(lead, card)
     is_known = outcome != Outcome.UNKNOWN
     lead.outcome_at = clock.now() if is_known else None
     lead.outcome_from = OutcomeFrom.ACTION if is_known else ""
     lead.save_changed(*STATUS_FIELDS, *MOVED, *CONVERTED)
 
 
-_OUTCOMES = {
-    OpportunityState.OPEN: Outcome.UNKNOWN,
-    OpportunityState.WON: Outcome.WON,
-    OpportunityState.LOST: Outcome.LOST,
-}
+def _outcome(lead: Lead, card: Opportunity | None) -> Outcome:
+    """Won, unless one of its opportunities has still to tell."""
+    cards = Opportunity.objects.live().filter(Q(lead=lead) | Q(pk=card.pk if card else None))
+    states = set(cards.values_list("state", flat=True))
+    is_undecided = OpportunityState.OPEN in states and OpportunityState.WON not in states
+    return Outcome.UNKNOWN if is_undecided else Outcome.WON
 
 
 @undoable("convert_lead")
@@ -270,6 +239,7 @@ def _undo_convert(row: Undo, by: Actor) -> None:
     """Made records leave all lists, and nobody is recognised by them; existing ones are as they were."""
     before, made = row.before, row.before["made"]
     lead = lead_for_change(before["lead"], by=by)
+    _refuse_if_used(before)
     lead.contact_id, lead.converted_at, lead.converted_by = before["contact"], None, None
     lead.converted_account, lead.converted_opportunity = None, None
     lead.save_changed(*restore_snapshot(lead, before, by=by), *CONVERTED)
@@ -281,23 +251,48 @@ def _undo_convert(row: Undo, by: Actor) -> None:
             if not isinstance(record, Opportunity):
                 record.match_keys.all().delete()
             subjects.append(record)
-    if before["opportunity"]:
-        card = Opportunity.objects.get(pk=before["opportunity"])
-        card.lead = None
-        card.save_changed("lead")
-        subjects.append(card)
-    if before["changed"]:
-        subjects.append(_restore_contact(before["person"], before["changed"]))
+    if before["card"]:
+        subjects.append(_restore_card(before["card"]))
+    if before["person"]:
+        subjects.append(_restore_contact(before["person"]))
     tell(subjects, "lead.conversion_undone", _("took the conversion back"), by=by)
     events.publish(events.LeadChanged(lead.pk, fields=("status", *CONVERTED)))
 
 
-def _restore_contact(contact_id: int, changed: dict[str, Any]) -> Contact:
-    contact = Contact.objects.get(pk=contact_id)
-    contact.contact_points.filter(pk__in=changed["points"]).delete()
-    for kind, value in changed["keys"]:
-        contact.match_keys.filter(kind=kind, value=value).delete()
-    contact.account_id, contact.lifecycle = changed["account"], Lifecycle(changed["lifecycle"])
-    contact.save_changed("account", "lifecycle")
-    reidentify_contact(contact, keys=list(contact.match_keys.values_list("kind", "value")))
+def _refuse_if_used(before: dict[str, Any]) -> None:
+    """Raises UndoRefused when something else hangs on a record that the conversion made: somebody asked
+    again and was recognised, or a colleague chose it.
+    """
+    made, lead_id = before["made"], before["lead"]
+    account, contact, card = (made.get(name) for name in ("account", "contact", "opportunity"))
+    own_contacts = {contact, (before["person"] or {}).get("id")}
+    own_cards = {card, (before["card"] or {}).get("id")}
+    leads = Lead.objects.exclude(pk=lead_id)
+    others = (
+        (account, Contact.objects.live().exclude(pk__in=own_contacts - {None}), "account"),
+        (account, Opportunity.objects.live().exclude(pk__in=own_cards - {None}), "account"),
+        (account, leads, "converted_account"),
+        (contact, Opportunity.objects.live().exclude(pk__in=own_cards - {None}), "primary_contact"),
+        (contact, leads, "contact"),
+        (card, leads, "converted_opportunity"),
+    )
+    for pk, rows, field in others:
+        if pk and (other := rows.filter(**{field: pk}).first()):
+            raise UndoRefused(_("What was made is in use by now, by “%s”.") % other)
+
+
+def _restore_card(before: dict[str, Any]) -> Opportunity:
+    card = Opportunity.objects.get(pk=before["id"])
+    for name in LINKS:
+        setattr(card, f"{name}_id", before[name])
+    card.search_text = search_text_of(card)
+    card.save_changed(*LINKS, "search_text")
+    return card
+
+
+def _restore_contact(before: dict[str, Any]) -> Contact:
+    contact = Contact.objects.get(pk=before["id"])
+    contact.account_id, contact.lifecycle = before["account"], Lifecycle(before["lifecycle"])
+    put_ways_back(contact, before["ways"])
+    contact.save_changed("account", "lifecycle", "search_text")
     return contact

@@ -99,7 +99,7 @@ def create_opportunity(
         raise InvalidValue(_("A new opportunity begins in an open stage."), field="stage")
     refuse_over_limit(card.stage, owner.pk if owner else None)
     card.rank = top_rank(card.stage.pk)
-    card.search_text = _search_text(card)
+    card.search_text = search_text_of(card)
     card.save()
     StageChange.objects.create(
         opportunity=card, to_stage=card.stage, at=card.stage_entered_at, actor_kind=by.kind, by=by.user
@@ -450,11 +450,12 @@ def _checked_plan(at: datetime | None, kind: str) -> tuple[datetime | None, str]
 def _write(card: Opportunity, values: dict[str, Any]) -> None:
     for name, value in values.items():
         setattr(card, name, value)
-    card.search_text = _search_text(card)
+    card.search_text = search_text_of(card)
     card.save_changed(*values, "search_text")
 
 
-def _search_text(card: Opportunity) -> str:
+def search_text_of(card: Opportunity) -> str:
+    """What the card is found by: its name, its account's, its contact's."""
     account, contact = card.account, card.primary_contact
     words = (card.name, account.name if account else "", contact.full_name if contact else "")
     return fold(" ".join(words))

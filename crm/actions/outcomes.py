@@ -43,6 +43,11 @@ def settle_outcome(card: Opportunity) -> Settled:
     return settled
 
 
+def settle_contact(contact: Contact) -> None:
+    """Let a locked contact's lifecycle follow from its opportunities."""
+    _settle_contact(contact, Settled())
+
+
 def _states(**of: Any) -> set[str]:
     return set(Opportunity.objects.live().filter(**of).values_list("state", flat=True))
 

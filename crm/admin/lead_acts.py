@@ -125,6 +125,8 @@ def _conversion_form(lead: Lead, data: Any, *, by: Actor) -> tuple[forms.Form, d
         if name != "contact":
             offered[name][NONE] = None
             choices.append((NONE, _("None")))
+        else:  # a new one in so many words: without any, it would be the one that the lead hangs on already
+            offered[name][NEW] = {"full_name": lead.name}
         form.fields[name] = forms.ChoiceField(choices=choices, label=label, widget=UnfoldAdminSelectWidget)
     return form, offered
 
