@@ -17,6 +17,5 @@ from tests.bench.harness import REPOSITORY
 
 if __name__ == "__main__":
     in_flight, calls = (sys.argv[1:] + ["64", "1000"][len(sys.argv) - 1 :])[:2]
-    with own_database() as environment:
-        command = [sys.executable, "-m", "tests.bench.agents_run", "kill", in_flight, calls]
-        sys.exit(subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode)
+    command = [sys.executable, "-m", "tests.bench.agents_run", "kill", in_flight, calls]
+    sys.exit(subprocess.run(command, cwd=REPOSITORY, env=own_database(), check=False).returncode)

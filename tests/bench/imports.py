@@ -12,10 +12,10 @@ import psycopg
 from django.db import connections
 from psycopg import sql
 
-from tests.bench.harness import LEADS, REPOSITORY, Row
+from tests.bench.harness import REPOSITORY, Row, stop_shared
 from tests.bench.surroundings import owner_parameters, prepare
 
-ROWS = min(LEADS, 100_000)
+ROWS = int(os.environ.get("BENCH_IMPORT_ROWS", "20000"))
 COPY = "bench_copy"  # the database as it was before the import
 TABLES = """
     SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -30,6 +30,7 @@ TABLES = """
 def import_vs_copy() -> Row:
     """Rows a second into a filled database: all tables, indexes and triggers on both sides."""
     prepare()
+    stop_shared()  # a database that others use cannot be copied
     connections.close_all()
     owner = owner_parameters()
     with psycopg.connect(**owner, autocommit=True) as database:
@@ -38,7 +39,9 @@ def import_vs_copy() -> Row:
         tables = [table for (table,) in database.execute(TABLES)]
         last_ids = {table: _last_id(database, table) for table in tables}
     with psycopg.connect(**{**owner, "dbname": "postgres"}, autocommit=True) as elsewhere:
-        elsewhere.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(COPY), name))
+        elsewhere.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(COPY), name)
+        )
     try:
         with tempfile.TemporaryDirectory() as folder:
             ours = _import(Path(folder))

@@ -5,14 +5,14 @@ import http.client
 from gardenos.running_alone import free_port
 from tests.bench.harness import Row, Server, floor, product, pss_mb, serving
 from tests.bench.pages import token_headers
-from tests.bench.surroundings import cluster, floor_environment, prepare
+from tests.bench.surroundings import cluster, floor_environment, prepare_floor
 
 REQUESTS = 300
 
 
 def web_memory_mb() -> Row:
     """PSS of two web workers and their master, beside two bare Django workers."""
-    prepare()
+    prepare_floor()
     headers = token_headers()
     port, floor_port = free_port(), free_port()
     command, environment = product(port, workers=2)

@@ -53,7 +53,7 @@ class Command(BaseCommand):
                 for first in range(there + 1, leads + 1, BATCH):
                     _batch(first, min(first + BATCH - 1, leads), values)
             fold_dashboard_counts()
-            if not connection.in_atomic_block:
+            if leads > there and not connection.in_atomic_block:
                 with connection.cursor() as cursor:
                     cursor.execute("VACUUM (ANALYZE)")
         made, seconds = max(0, leads - there), time.monotonic() - began
