@@ -126,27 +126,6 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
-            name='LeadSource',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('code', models.SlugField(max_length=60, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('kind', models.CharField(choices=[('form', 'Web form'), ('email', 'E-mail'), ('api', 'API'), ('csv', 'Import'), ('phone', 'Phone'), ('manual', 'By hand')], default='manual', max_length=8)),
-                ('campaign', models.CharField(blank=True, max_length=120)),
-                ('monthly_cost', models.DecimalField(blank=True, decimal_places=2, max_digits=14, null=True)),
-                ('currency', models.CharField(default='EUR', max_length=3)),
-                ('default_country', models.CharField(blank=True, help_text='ISO code; how phone numbers without a country are read', max_length=2)),
-                ('key_hash', models.CharField(blank=True, editable=False, max_length=64)),
-            ],
-            options={
-                'ordering': ('name',),
-            },
-        ),
-        migrations.CreateModel(
             name='User',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -215,6 +194,109 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='ImportStage',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('job_id', models.BigIntegerField()),
+                ('row_no', models.PositiveIntegerField()),
+                ('line_no', models.PositiveIntegerField()),
+                ('raw', models.JSONField(help_text='the cells as they stand in the file, of a row that failed', null=True)),
+                ('fields', models.JSONField(default=dict, help_text='normalised values by field, as receive_inquiry takes them')),
+                ('custom', models.JSONField(default=dict)),
+                ('outcome', models.TextField(default='')),
+                ('email_key', models.TextField(default='')),
+                ('email_plain_key', models.TextField(default='', help_text='without the plus-tag')),
+                ('phone_key', models.TextField(default='')),
+                ('external_key', models.TextField(default='')),
+                ('domain_key', models.TextField(default='')),
+                ('name_company_key', models.TextField(default='')),
+                ('row_hash', models.TextField(default='', help_text='of all that the row says, after mapping')),
+                ('search_text', models.TextField(default='')),
+                ('verdict', models.TextField(default='')),
+                ('field', models.TextField(default='')),
+                ('message', models.TextField(default='')),
+                ('lead_id', models.BigIntegerField(null=True)),
+            ],
+            options={
+                'indexes': [models.Index(fields=['row_no', 'job_id'], name='crm_importstage_row'), models.Index(condition=models.Q(('external_key', ''), _negated=True), fields=['job_id', 'external_key', 'row_no'], name='crm_importstage_external'), models.Index(condition=models.Q(('email_plain_key', ''), _negated=True), fields=['job_id', 'email_plain_key', 'row_no'], name='crm_importstage_email'), models.Index(condition=models.Q(('phone_key', ''), _negated=True), fields=['job_id', 'phone_key', 'row_no'], name='crm_importstage_phone'), models.Index(condition=models.Q(('row_hash', ''), _negated=True), fields=['job_id', 'row_hash', 'row_no'], name='crm_importstage_hash')],
+            },
+        ),
+        migrations.CreateModel(
+            name='LiveEpoch',
+            fields=[
+                ('id', models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ('epoch', models.CharField(max_length=16)),
+            ],
+            options={
+                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='crm_liveepoch_one_row')],
+            },
+        ),
+        migrations.CreateModel(
+            name='OutboxEvent',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('xid', crm.models.base.Xid8Field(db_default=crm.models.base.CurrentTransaction())),
+                ('topic', models.CharField(max_length=80)),
+                ('type', models.CharField(max_length=60)),
+                ('ids', models.JSONField(default=dict)),
+                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                'indexes': [models.Index(fields=['topic', 'xid', 'id'], name='crm_outbox_topic'), models.Index(fields=['xid', 'id'], name='crm_outbox_order'), models.Index(fields=['at'], name='crm_outbox_at')],
+            },
+        ),
+        migrations.CreateModel(
+            name='RateHit',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('bucket', models.CharField(max_length=120)),
+                ('window', models.BigIntegerField(help_text='number of the window since 1970')),
+                ('hits', models.PositiveIntegerField(default=0)),
+                ('expires_at', models.DateTimeField(db_index=True)),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(models.F('bucket'), models.F('window'), name='crm_ratehit_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Team',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('updated_at', models.DateTimeField(auto_now=True)),
+                ('version', models.PositiveIntegerField(default=1, editable=False)),
+                ('name', models.CharField(max_length=120, unique=True)),
+                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='crm.team')),
+            ],
+            options={
+                'ordering': ('name',),
+            },
+        ),
+        migrations.CreateModel(
+            name='LeadSource',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('updated_at', models.DateTimeField(auto_now=True)),
+                ('version', models.PositiveIntegerField(default=1, editable=False)),
+                ('code', models.SlugField(max_length=60, unique=True)),
+                ('name', models.CharField(max_length=120)),
+                ('kind', models.CharField(choices=[('form', 'Web form'), ('email', 'E-mail'), ('api', 'API'), ('csv', 'Import'), ('phone', 'Phone'), ('manual', 'By hand')], default='manual', max_length=8)),
+                ('campaign', models.CharField(blank=True, max_length=120)),
+                ('monthly_cost', models.DecimalField(blank=True, decimal_places=2, max_digits=14, null=True)),
+                ('currency', models.CharField(default='EUR', max_length=3)),
+                ('default_country', models.CharField(blank=True, help_text='ISO code; how phone numbers without a country are read', max_length=2)),
+                ('key_hash', models.CharField(blank=True, editable=False, max_length=64)),
+                ('default_team', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='sources', to='crm.team')),
+            ],
+            options={
+                'ordering': ('name',),
+                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['form', 'email', 'api', 'csv', 'phone', 'manual'])), name='crm_leadsource_kind_known')],
+            },
+        ),
+        migrations.CreateModel(
             name='ImportJob',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -247,33 +329,9 @@ class Migration(migrations.Migration):
                 ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='imports', to=settings.AUTH_USER_MODEL)),
                 ('source', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='imports', to='crm.leadsource')),
             ],
-        ),
-        migrations.CreateModel(
-            name='ImportStage',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('job_id', models.BigIntegerField()),
-                ('row_no', models.PositiveIntegerField()),
-                ('line_no', models.PositiveIntegerField()),
-                ('raw', models.JSONField(help_text='the cells as they stand in the file, of a row that failed', null=True)),
-                ('fields', models.JSONField(default=dict, help_text='normalised values by field, as receive_inquiry takes them')),
-                ('custom', models.JSONField(default=dict)),
-                ('outcome', models.TextField(default='')),
-                ('email_key', models.TextField(default='')),
-                ('email_plain_key', models.TextField(default='', help_text='without the plus-tag')),
-                ('phone_key', models.TextField(default='')),
-                ('external_key', models.TextField(default='')),
-                ('domain_key', models.TextField(default='')),
-                ('name_company_key', models.TextField(default='')),
-                ('row_hash', models.TextField(default='', help_text='of all that the row says, after mapping')),
-                ('search_text', models.TextField(default='')),
-                ('verdict', models.TextField(default='')),
-                ('field', models.TextField(default='')),
-                ('message', models.TextField(default='')),
-                ('lead_id', models.BigIntegerField(null=True)),
-            ],
             options={
-                'indexes': [models.Index(fields=['row_no', 'job_id'], name='crm_importstage_row'), models.Index(condition=models.Q(('external_key', ''), _negated=True), fields=['job_id', 'external_key', 'row_no'], name='crm_importstage_external'), models.Index(condition=models.Q(('email_plain_key', ''), _negated=True), fields=['job_id', 'email_plain_key', 'row_no'], name='crm_importstage_email'), models.Index(condition=models.Q(('phone_key', ''), _negated=True), fields=['job_id', 'phone_key', 'row_no'], name='crm_importstage_phone'), models.Index(condition=models.Q(('row_hash', ''), _negated=True), fields=['job_id', 'row_hash', 'row_no'], name='crm_importstage_hash')],
+                'indexes': [models.Index(models.F('created_by'), models.OrderBy(models.F('created_at'), descending=True), name='crm_importjob_mine')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['uploaded', 'mapped', 'checked', 'running', 'done', 'undone'])), name='crm_importjob_state_known'), models.CheckConstraint(condition=models.Q(('policy__in', ['create', 'update', 'skip'])), name='crm_importjob_policy_known')],
             },
         ),
         migrations.CreateModel(
@@ -316,7 +374,112 @@ class Migration(migrations.Migration):
                 ('merged_into', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='merged', to='crm.lead')),
                 ('owner', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='leads', to=settings.AUTH_USER_MODEL)),
                 ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='leads', to='crm.leadsource')),
+                ('team', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='leads', to='crm.team')),
             ],
+            options={
+                'indexes': [models.Index(models.F('owner'), models.F('next_action_at'), condition=models.Q(('deleted_at', None), ('merged_into', None), ('status__in', ['new', 'working', 'nurturing'])), name='crm_lead_owner_next'), models.Index(models.F('team'), models.F('next_action_at'), condition=models.Q(('deleted_at', None), ('merged_into', None), ('status__in', ['new', 'working', 'nurturing'])), name='crm_lead_team_next'), models.Index(models.OrderBy(models.F('score'), descending=True, nulls_last=True), models.OrderBy(models.F('id'), descending=True), name='crm_lead_score_desc'), models.Index(models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='crm_lead_created_desc'), models.Index(models.F('owner'), models.F('status'), models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='crm_lead_owner_status'), models.Index(models.F('team'), models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='crm_lead_team_created'), django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(models.F('search_text'), name='gin_trgm_ops'), name='crm_lead_search_trgm'), django.contrib.postgres.indexes.GinIndex(models.F('custom'), name='crm_lead_custom_gin')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('status__in', ['new', 'working', 'nurturing', 'converted', 'disqualified'])), name='crm_lead_status_known'), models.CheckConstraint(condition=models.Q(('kind__in', ['person', 'business'])), name='crm_lead_kind_known'), models.CheckConstraint(condition=models.Q(('outcome__in', ['unknown', 'won', 'lost'])), name='crm_lead_outcome_known'), models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='crm_lead_has_name'), models.CheckConstraint(condition=models.Q(('score', None), ('score__range', (0, 100)), _connector='OR'), name='crm_lead_score_0_to_100'), models.CheckConstraint(condition=models.Q(models.Q(('score', None), ('score_source', '')), models.Q(('score__isnull', False), ('score_source__in', ['rules', 'statistics', 'model'])), _connector='OR'), name='crm_lead_score_has_source'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'converted'), _negated=True), ('converted_at__isnull', False), _connector='OR'), name='crm_lead_converted_has_time'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'disqualified'), _negated=True), models.Q(('disqualify_reason', ''), _negated=True), _connector='OR'), name='crm_lead_disqualified_has_reason'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'nurturing'), _negated=True), ('snoozed_until__isnull', False), _connector='OR'), name='crm_lead_nurturing_has_wake_time'), models.CheckConstraint(condition=models.Q(models.Q(('outcome', 'unknown'), ('outcome_at', None), ('outcome_from', '')), models.Q(('outcome__in', ['won', 'lost']), ('outcome_at__isnull', False), ('outcome_from__in', ['action', 'import'])), _connector='OR'), name='crm_lead_outcome_has_time_and_origin'), models.CheckConstraint(condition=models.Q(models.Q(('next_action_at', None), ('next_action_kind', '')), models.Q(('next_action_at__isnull', False), ('next_action_kind__in', ['call', 'email', 'meeting', 'todo', 'review'])), _connector='OR'), name='crm_lead_next_action_whole'), models.CheckConstraint(condition=models.Q(('est_value', None), ('est_value__gte', 0), _connector='OR'), name='crm_lead_value_not_negative'), models.CheckConstraint(condition=models.Q(('merged_into', None), models.Q(('merged_into', models.F('id')), _negated=True), _connector='OR'), name='crm_lead_not_merged_into_itself')],
+            },
+        ),
+        migrations.CreateModel(
+            name='MatchKey',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(choices=[('email', 'E-mail'), ('phone', 'Phone'), ('domain', 'Domain'), ('external', 'External id'), ('name_company', 'Name and company')], max_length=12)),
+                ('value', models.CharField(max_length=420)),
+                ('lead', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='match_keys', to='crm.lead')),
+            ],
+            options={
+                'indexes': [models.Index(fields=['kind', 'value'], name='crm_matchkey_value')],
+                'constraints': [models.UniqueConstraint(fields=('lead', 'kind', 'value'), name='crm_matchkey_once_per_lead'), models.CheckConstraint(condition=models.Q(('kind__in', ['email', 'phone', 'domain', 'external', 'name_company'])), name='crm_matchkey_kind_known')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Score',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('updated_at', models.DateTimeField(auto_now=True)),
+                ('kind', models.CharField(choices=[('rules', 'Rules'), ('statistics', 'Statistics'), ('model', 'Model'), ('blend', 'Blend')], max_length=10)),
+                ('value', models.PositiveSmallIntegerField()),
+                ('base', models.SmallIntegerField(default=0, help_text='points every lead starts with (rules)')),
+                ('probability', models.FloatField(blank=True, null=True)),
+                ('band', models.CharField(choices=[('hot', 'Hot'), ('warm', 'Warm'), ('cool', 'Cool')], max_length=4)),
+                ('is_current', models.BooleanField(default=True)),
+                ('blended_from', models.CharField(blank=True, max_length=10)),
+                ('provider', models.CharField(blank=True, help_text='"scripted" marks a sample', max_length=20)),
+                ('model', models.CharField(blank=True, max_length=120)),
+                ('version', models.CharField(blank=True, help_text='of the rules, prompt or weights', max_length=60)),
+                ('summary', models.CharField(blank=True, max_length=300)),
+                ('recommended_action', models.CharField(blank=True, max_length=20)),
+                ('timeline', models.CharField(blank=True, max_length=20)),
+                ('risks', models.JSONField(blank=True, default=list)),
+                ('missing', models.JSONField(blank=True, default=list)),
+                ('dropped_factors', models.PositiveSmallIntegerField(default=0, help_text='factors whose quote was not found in the record')),
+                ('lead', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='scores', to='crm.lead')),
+            ],
+            options={
+                'indexes': [models.Index(models.F('lead'), models.OrderBy(models.F('created_at'), descending=True), name='crm_score_lead')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('is_current', True)), fields=('lead', 'kind'), name='crm_score_one_current'), models.CheckConstraint(condition=models.Q(('value__range', (0, 100))), name='crm_score_0_to_100'), models.CheckConstraint(condition=models.Q(('probability', None), ('probability__range', (0, 1)), _connector='OR'), name='crm_score_probability_0_to_1'), models.CheckConstraint(condition=models.Q(models.Q(('band', 'hot'), ('value__gte', 75)), models.Q(('band', 'warm'), ('value__range', (50, 74))), models.Q(('band', 'cool'), ('value__lt', 50)), _connector='OR'), name='crm_score_band_fits'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'blend'), _negated=True), ('blended_from__in', ['rules', 'statistics', 'model']), _connector='OR'), name='crm_score_blend_names_origin'), models.CheckConstraint(condition=models.Q(('kind__in', ['rules', 'statistics', 'model', 'blend'])), name='crm_score_kind_known')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ScoreFactor',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('position', models.PositiveSmallIntegerField(default=0)),
+                ('points', models.SmallIntegerField(default=0)),
+                ('label', models.CharField(max_length=120)),
+                ('quote', models.CharField(blank=True, max_length=500)),
+                ('source_kind', models.CharField(blank=True, choices=[('inquiry', 'Inquiry'), ('message', 'Message'), ('note', 'Note'), ('call', 'Call'), ('field', 'Field'), ('event', 'Event')], max_length=8)),
+                ('source_id', models.BigIntegerField(blank=True, null=True)),
+                ('field', models.CharField(blank=True, max_length=60)),
+                ('start', models.PositiveIntegerField(blank=True, null=True)),
+                ('end', models.PositiveIntegerField(blank=True, null=True)),
+                ('verified', models.BooleanField(default=False)),
+                ('score', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='factors', to='crm.score')),
+            ],
+            options={
+                'ordering': ('position',),
+                'constraints': [models.UniqueConstraint(fields=('score', 'position'), name='crm_scorefactor_position_once'), models.CheckConstraint(condition=models.Q(('verified', False), models.Q(models.Q(('quote', ''), _negated=True), ('source_kind__in', ['inquiry', 'message', 'note', 'call', 'field', 'event']), models.Q(('source_id__isnull', False), models.Q(('field', ''), _negated=True), _connector='OR'), ('end__gt', models.F('start')), ('start__isnull', False)), _connector='OR'), name='crm_scorefactor_verified_has_place')],
+            },
+        ),
+        migrations.CreateModel(
+            name='TeamMember',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('updated_at', models.DateTimeField(auto_now=True)),
+                ('role', models.CharField(choices=[('lead', 'Team lead'), ('member', 'Member')], default='member', max_length=8)),
+                ('team', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='members', to='crm.team')),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='memberships', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('team', 'user'), name='crm_teammember_once'), models.CheckConstraint(condition=models.Q(('role__in', ['lead', 'member'])), name='crm_teammember_role_known')],
+            },
+        ),
+        migrations.CreateModel(
+            name='TimelineEvent',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('updated_at', models.DateTimeField(auto_now=True)),
+                ('occurred_at', models.DateTimeField(default=crm.clock.now)),
+                ('kind', models.CharField(help_text='the wire name of what happened, e.g. lead.disqualified', max_length=40)),
+                ('actor_kind', models.CharField(choices=[('user', 'User'), ('agent', 'Agent'), ('rule', 'Rule'), ('customer', 'Customer'), ('system', 'System'), ('api', 'API')], max_length=8)),
+                ('actor_label', models.CharField(blank=True, max_length=120)),
+                ('summary', models.CharField(max_length=300)),
+                ('data', models.JSONField(blank=True, default=dict)),
+                ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='timeline_events', to=settings.AUTH_USER_MODEL)),
+                ('lead', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='timeline', to='crm.lead')),
+            ],
+            options={
+                'indexes': [models.Index(models.F('lead'), models.OrderBy(models.F('occurred_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='crm_timeline_lead')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('actor_kind__in', ['user', 'agent', 'rule', 'customer', 'system', 'api'])), name='crm_timelineevent_actor_kind_known')],
+            },
         ),
         migrations.CreateModel(
             name='FollowUp',
@@ -346,153 +509,12 @@ class Migration(migrations.Migration):
                 ('approved_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='approvals', to=settings.AUTH_USER_MODEL)),
                 ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='follow_ups', to=settings.AUTH_USER_MODEL)),
                 ('lead', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='follow_ups', to='crm.lead')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='LiveEpoch',
-            fields=[
-                ('id', models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('epoch', models.CharField(max_length=16)),
+                ('context_event', models.ForeignKey(blank=True, help_text='the newest event the author knew', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='crm.timelineevent')),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='crm_liveepoch_one_row')],
+                'indexes': [models.Index(models.F('lead'), models.OrderBy(models.F('created_at'), descending=True), name='crm_followup_lead'), models.Index(models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='crm_followup_created'), models.Index(models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('state__in', ['generated', 'edited', 'approved', 'scheduled'])), name='crm_followup_unsent')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['generated', 'edited', 'approved', 'scheduled', 'sent', 'rejected', 'stale', 'expired'])), name='crm_followup_state_known'), models.CheckConstraint(condition=models.Q(('channel__in', ['email'])), name='crm_followup_channel_known'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['approved', 'scheduled', 'sent']), _negated=True), models.Q(('approved_at__isnull', False), ('approved_by__isnull', False), ('approved_sha256', models.F('body_sha256'))), _connector='OR'), name='crm_followup_approved_as_it_is'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'rejected'), _negated=True), models.Q(('reject_reason', ''), _negated=True), _connector='OR'), name='crm_followup_rejected_has_reason'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['scheduled', 'sent']), _negated=True), models.Q(('to_address', ''), _negated=True), _connector='OR'), name='crm_followup_sent_has_recipient')],
             },
-        ),
-        migrations.CreateModel(
-            name='MatchKey',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('email', 'E-mail'), ('phone', 'Phone'), ('domain', 'Domain'), ('external', 'External id'), ('name_company', 'Name and company')], max_length=12)),
-                ('value', models.CharField(max_length=420)),
-                ('lead', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='match_keys', to='crm.lead')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='OutboxEvent',
-            fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('xid', crm.models.base.Xid8Field(db_default=crm.models.base.CurrentTransaction())),
-                ('topic', models.CharField(max_length=80)),
-                ('type', models.CharField(max_length=60)),
-                ('ids', models.JSONField(default=dict)),
-                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-            ],
-            options={
-                'indexes': [models.Index(fields=['topic', 'xid', 'id'], name='crm_outbox_topic'), models.Index(fields=['xid', 'id'], name='crm_outbox_order'), models.Index(fields=['at'], name='crm_outbox_at')],
-            },
-        ),
-        migrations.CreateModel(
-            name='RateHit',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('bucket', models.CharField(max_length=120)),
-                ('window', models.BigIntegerField(help_text='number of the window since 1970')),
-                ('hits', models.PositiveIntegerField(default=0)),
-                ('expires_at', models.DateTimeField(db_index=True)),
-            ],
-            options={
-                'constraints': [models.UniqueConstraint(models.F('bucket'), models.F('window'), name='crm_ratehit_once')],
-            },
-        ),
-        migrations.CreateModel(
-            name='Score',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('kind', models.CharField(choices=[('rules', 'Rules'), ('statistics', 'Statistics'), ('model', 'Model'), ('blend', 'Blend')], max_length=10)),
-                ('value', models.PositiveSmallIntegerField()),
-                ('base', models.SmallIntegerField(default=0, help_text='points every lead starts with (rules)')),
-                ('probability', models.FloatField(blank=True, null=True)),
-                ('band', models.CharField(choices=[('hot', 'Hot'), ('warm', 'Warm'), ('cool', 'Cool')], max_length=4)),
-                ('is_current', models.BooleanField(default=True)),
-                ('blended_from', models.CharField(blank=True, max_length=10)),
-                ('provider', models.CharField(blank=True, help_text='"scripted" marks a sample', max_length=20)),
-                ('model', models.CharField(blank=True, max_length=120)),
-                ('version', models.CharField(blank=True, help_text='of the rules, prompt or weights', max_length=60)),
-                ('summary', models.CharField(blank=True, max_length=300)),
-                ('recommended_action', models.CharField(blank=True, max_length=20)),
-                ('timeline', models.CharField(blank=True, max_length=20)),
-                ('risks', models.JSONField(blank=True, default=list)),
-                ('missing', models.JSONField(blank=True, default=list)),
-                ('dropped_factors', models.PositiveSmallIntegerField(default=0, help_text='factors whose quote was not found in the record')),
-                ('lead', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='scores', to='crm.lead')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='ScoreFactor',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('points', models.SmallIntegerField(default=0)),
-                ('label', models.CharField(max_length=120)),
-                ('quote', models.CharField(blank=True, max_length=500)),
-                ('source_kind', models.CharField(blank=True, choices=[('inquiry', 'Inquiry'), ('message', 'Message'), ('note', 'Note'), ('call', 'Call'), ('field', 'Field'), ('event', 'Event')], max_length=8)),
-                ('source_id', models.BigIntegerField(blank=True, null=True)),
-                ('field', models.CharField(blank=True, max_length=60)),
-                ('start', models.PositiveIntegerField(blank=True, null=True)),
-                ('end', models.PositiveIntegerField(blank=True, null=True)),
-                ('verified', models.BooleanField(default=False)),
-                ('score', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='factors', to='crm.score')),
-            ],
-            options={
-                'ordering': ('position',),
-            },
-        ),
-        migrations.CreateModel(
-            name='Team',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('name', models.CharField(max_length=120, unique=True)),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='crm.team')),
-            ],
-            options={
-                'ordering': ('name',),
-            },
-        ),
-        migrations.AddField(
-            model_name='leadsource',
-            name='default_team',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='sources', to='crm.team'),
-        ),
-        migrations.AddField(
-            model_name='lead',
-            name='team',
-            field=models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='leads', to='crm.team'),
-        ),
-        migrations.CreateModel(
-            name='TeamMember',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('role', models.CharField(choices=[('lead', 'Team lead'), ('member', 'Member')], default='member', max_length=8)),
-                ('team', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='members', to='crm.team')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='memberships', to=settings.AUTH_USER_MODEL)),
-            ],
-        ),
-        migrations.CreateModel(
-            name='TimelineEvent',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('occurred_at', models.DateTimeField(default=crm.clock.now)),
-                ('kind', models.CharField(help_text='the wire name of what happened, e.g. lead.disqualified', max_length=40)),
-                ('actor_kind', models.CharField(choices=[('user', 'User'), ('agent', 'Agent'), ('rule', 'Rule'), ('customer', 'Customer'), ('system', 'System'), ('api', 'API')], max_length=8)),
-                ('actor_label', models.CharField(blank=True, max_length=120)),
-                ('summary', models.CharField(max_length=300)),
-                ('data', models.JSONField(blank=True, default=dict)),
-                ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='timeline_events', to=settings.AUTH_USER_MODEL)),
-                ('lead', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='timeline', to='crm.lead')),
-            ],
         ),
         migrations.CreateModel(
             name='Note',
@@ -507,6 +529,9 @@ class Migration(migrations.Migration):
                 ('lead', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notes', to='crm.lead')),
                 ('event', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='note', to='crm.timelineevent')),
             ],
+            options={
+                'constraints': [models.CheckConstraint(condition=models.Q(('body', ''), _negated=True), name='crm_note_has_body')],
+            },
         ),
         migrations.CreateModel(
             name='Message',
@@ -537,11 +562,10 @@ class Migration(migrations.Migration):
                 ('lead', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='crm.lead')),
                 ('event', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='message', to='crm.timelineevent')),
             ],
-        ),
-        migrations.AddField(
-            model_name='followup',
-            name='context_event',
-            field=models.ForeignKey(blank=True, help_text='the newest event the author knew', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='crm.timelineevent'),
+            options={
+                'indexes': [models.Index(models.F('lead'), models.OrderBy(models.F('occurred_at'), descending=True), name='crm_message_lead'), models.Index(models.F('send_at'), condition=models.Q(('state__in', ['queued', 'sending'])), name='crm_message_due')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('message_id', ''), _negated=True), fields=('mail_account', 'message_id'), name='crm_message_id_once', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('direction__in', ['in', 'out'])), name='crm_message_direction_known'), models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'queued', 'sending', 'sent', 'uncertain', 'bounced', 'failed', 'received'])), name='crm_message_state_known'), models.CheckConstraint(condition=models.Q(models.Q(('direction', 'in'), ('state', 'received')), models.Q(('direction', 'out'), models.Q(('state', 'received'), _negated=True)), _connector='OR'), name='crm_message_in_is_received'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'sent'), _negated=True), ('sent_at__isnull', False), _connector='OR'), name='crm_message_sent_has_time'), models.CheckConstraint(condition=models.Q(('direction', 'in'), ('follow_up__isnull', False), _connector='OR'), name='crm_message_out_has_follow_up')],
+            },
         ),
         migrations.CreateModel(
             name='Undo',
@@ -659,238 +683,6 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(models.F('lead'), models.OrderBy(models.F('received_at'), descending=True), name='crm_inquiry_lead')],
                 'constraints': [models.UniqueConstraint(fields=('source', 'idempotency_key'), name='crm_inquiry_once_per_key'), models.CheckConstraint(condition=models.Q(('channel__in', ['form', 'email', 'api', 'csv', 'phone', 'manual'])), name='crm_inquiry_channel_known'), models.CheckConstraint(condition=models.Q(('state__in', ['received', 'attached', 'created', 'spam', 'failed'])), name='crm_inquiry_state_known')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='importjob',
-            index=models.Index(models.F('created_by'), models.OrderBy(models.F('created_at'), descending=True), name='crm_importjob_mine'),
-        ),
-        migrations.AddConstraint(
-            model_name='importjob',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['uploaded', 'mapped', 'checked', 'running', 'done', 'undone'])), name='crm_importjob_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='importjob',
-            constraint=models.CheckConstraint(condition=models.Q(('policy__in', ['create', 'update', 'skip'])), name='crm_importjob_policy_known'),
-        ),
-        migrations.AddIndex(
-            model_name='matchkey',
-            index=models.Index(fields=['kind', 'value'], name='crm_matchkey_value'),
-        ),
-        migrations.AddConstraint(
-            model_name='matchkey',
-            constraint=models.UniqueConstraint(fields=('lead', 'kind', 'value'), name='crm_matchkey_once_per_lead'),
-        ),
-        migrations.AddConstraint(
-            model_name='matchkey',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['email', 'phone', 'domain', 'external', 'name_company'])), name='crm_matchkey_kind_known'),
-        ),
-        migrations.AddIndex(
-            model_name='score',
-            index=models.Index(models.F('lead'), models.OrderBy(models.F('created_at'), descending=True), name='crm_score_lead'),
-        ),
-        migrations.AddConstraint(
-            model_name='score',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_current', True)), fields=('lead', 'kind'), name='crm_score_one_current'),
-        ),
-        migrations.AddConstraint(
-            model_name='score',
-            constraint=models.CheckConstraint(condition=models.Q(('value__range', (0, 100))), name='crm_score_0_to_100'),
-        ),
-        migrations.AddConstraint(
-            model_name='score',
-            constraint=models.CheckConstraint(condition=models.Q(('probability', None), ('probability__range', (0, 1)), _connector='OR'), name='crm_score_probability_0_to_1'),
-        ),
-        migrations.AddConstraint(
-            model_name='score',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('band', 'hot'), ('value__gte', 75)), models.Q(('band', 'warm'), ('value__range', (50, 74))), models.Q(('band', 'cool'), ('value__lt', 50)), _connector='OR'), name='crm_score_band_fits'),
-        ),
-        migrations.AddConstraint(
-            model_name='score',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'blend'), _negated=True), ('blended_from__in', ['rules', 'statistics', 'model']), _connector='OR'), name='crm_score_blend_names_origin'),
-        ),
-        migrations.AddConstraint(
-            model_name='score',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['rules', 'statistics', 'model', 'blend'])), name='crm_score_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='scorefactor',
-            constraint=models.UniqueConstraint(fields=('score', 'position'), name='crm_scorefactor_position_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='scorefactor',
-            constraint=models.CheckConstraint(condition=models.Q(('verified', False), models.Q(models.Q(('quote', ''), _negated=True), ('source_kind__in', ['inquiry', 'message', 'note', 'call', 'field', 'event']), models.Q(('source_id__isnull', False), models.Q(('field', ''), _negated=True), _connector='OR'), ('end__gt', models.F('start')), ('start__isnull', False)), _connector='OR'), name='crm_scorefactor_verified_has_place'),
-        ),
-        migrations.AddConstraint(
-            model_name='leadsource',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['form', 'email', 'api', 'csv', 'phone', 'manual'])), name='crm_leadsource_kind_known'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=models.Index(models.F('owner'), models.F('next_action_at'), condition=models.Q(('deleted_at', None), ('merged_into', None), ('status__in', ['new', 'working', 'nurturing'])), name='crm_lead_owner_next'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=models.Index(models.F('team'), models.F('next_action_at'), condition=models.Q(('deleted_at', None), ('merged_into', None), ('status__in', ['new', 'working', 'nurturing'])), name='crm_lead_team_next'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=models.Index(models.OrderBy(models.F('score'), descending=True, nulls_last=True), models.OrderBy(models.F('id'), descending=True), name='crm_lead_score_desc'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=models.Index(models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='crm_lead_created_desc'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=models.Index(models.F('owner'), models.F('status'), models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='crm_lead_owner_status'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=models.Index(models.F('team'), models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='crm_lead_team_created'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(models.F('search_text'), name='gin_trgm_ops'), name='crm_lead_search_trgm'),
-        ),
-        migrations.AddIndex(
-            model_name='lead',
-            index=django.contrib.postgres.indexes.GinIndex(models.F('custom'), name='crm_lead_custom_gin'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['new', 'working', 'nurturing', 'converted', 'disqualified'])), name='crm_lead_status_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['person', 'business'])), name='crm_lead_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(('outcome__in', ['unknown', 'won', 'lost'])), name='crm_lead_outcome_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='crm_lead_has_name'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(('score', None), ('score__range', (0, 100)), _connector='OR'), name='crm_lead_score_0_to_100'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('score', None), ('score_source', '')), models.Q(('score__isnull', False), ('score_source__in', ['rules', 'statistics', 'model'])), _connector='OR'), name='crm_lead_score_has_source'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'converted'), _negated=True), ('converted_at__isnull', False), _connector='OR'), name='crm_lead_converted_has_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'disqualified'), _negated=True), models.Q(('disqualify_reason', ''), _negated=True), _connector='OR'), name='crm_lead_disqualified_has_reason'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'nurturing'), _negated=True), ('snoozed_until__isnull', False), _connector='OR'), name='crm_lead_nurturing_has_wake_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('outcome', 'unknown'), ('outcome_at', None), ('outcome_from', '')), models.Q(('outcome__in', ['won', 'lost']), ('outcome_at__isnull', False), ('outcome_from__in', ['action', 'import'])), _connector='OR'), name='crm_lead_outcome_has_time_and_origin'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('next_action_at', None), ('next_action_kind', '')), models.Q(('next_action_at__isnull', False), ('next_action_kind__in', ['call', 'email', 'meeting', 'todo', 'review'])), _connector='OR'), name='crm_lead_next_action_whole'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(('est_value', None), ('est_value__gte', 0), _connector='OR'), name='crm_lead_value_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='lead',
-            constraint=models.CheckConstraint(condition=models.Q(('merged_into', None), models.Q(('merged_into', models.F('id')), _negated=True), _connector='OR'), name='crm_lead_not_merged_into_itself'),
-        ),
-        migrations.AddConstraint(
-            model_name='teammember',
-            constraint=models.UniqueConstraint(fields=('team', 'user'), name='crm_teammember_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='teammember',
-            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['lead', 'member'])), name='crm_teammember_role_known'),
-        ),
-        migrations.AddIndex(
-            model_name='timelineevent',
-            index=models.Index(models.F('lead'), models.OrderBy(models.F('occurred_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='crm_timeline_lead'),
-        ),
-        migrations.AddConstraint(
-            model_name='timelineevent',
-            constraint=models.CheckConstraint(condition=models.Q(('actor_kind__in', ['user', 'agent', 'rule', 'customer', 'system', 'api'])), name='crm_timelineevent_actor_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='note',
-            constraint=models.CheckConstraint(condition=models.Q(('body', ''), _negated=True), name='crm_note_has_body'),
-        ),
-        migrations.AddIndex(
-            model_name='message',
-            index=models.Index(models.F('lead'), models.OrderBy(models.F('occurred_at'), descending=True), name='crm_message_lead'),
-        ),
-        migrations.AddIndex(
-            model_name='message',
-            index=models.Index(models.F('send_at'), condition=models.Q(('state__in', ['queued', 'sending'])), name='crm_message_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.UniqueConstraint(condition=models.Q(('message_id', ''), _negated=True), fields=('mail_account', 'message_id'), name='crm_message_id_once', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(('direction__in', ['in', 'out'])), name='crm_message_direction_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'queued', 'sending', 'sent', 'uncertain', 'bounced', 'failed', 'received'])), name='crm_message_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('direction', 'in'), ('state', 'received')), models.Q(('direction', 'out'), models.Q(('state', 'received'), _negated=True)), _connector='OR'), name='crm_message_in_is_received'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'sent'), _negated=True), ('sent_at__isnull', False), _connector='OR'), name='crm_message_sent_has_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(('direction', 'in'), ('follow_up__isnull', False), _connector='OR'), name='crm_message_out_has_follow_up'),
-        ),
-        migrations.AddIndex(
-            model_name='followup',
-            index=models.Index(models.F('lead'), models.OrderBy(models.F('created_at'), descending=True), name='crm_followup_lead'),
-        ),
-        migrations.AddIndex(
-            model_name='followup',
-            index=models.Index(models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='crm_followup_created'),
-        ),
-        migrations.AddIndex(
-            model_name='followup',
-            index=models.Index(models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('state__in', ['generated', 'edited', 'approved', 'scheduled'])), name='crm_followup_unsent'),
-        ),
-        migrations.AddConstraint(
-            model_name='followup',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['generated', 'edited', 'approved', 'scheduled', 'sent', 'rejected', 'stale', 'expired'])), name='crm_followup_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='followup',
-            constraint=models.CheckConstraint(condition=models.Q(('channel__in', ['email'])), name='crm_followup_channel_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='followup',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['approved', 'scheduled', 'sent']), _negated=True), models.Q(('approved_at__isnull', False), ('approved_by__isnull', False), ('approved_sha256', models.F('body_sha256'))), _connector='OR'), name='crm_followup_approved_as_it_is'),
-        ),
-        migrations.AddConstraint(
-            model_name='followup',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'rejected'), _negated=True), models.Q(('reject_reason', ''), _negated=True), _connector='OR'), name='crm_followup_rejected_has_reason'),
-        ),
-        migrations.AddConstraint(
-            model_name='followup',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['scheduled', 'sent']), _negated=True), models.Q(('to_address', ''), _negated=True), _connector='OR'), name='crm_followup_sent_has_recipient'),
         ),
         migrations.RunSQL(UNLOGGED, migrations.RunSQL.noop),
         migrations.RunSQL(APPEND_ONLY, NOT_APPEND_ONLY),
