@@ -17,6 +17,7 @@ PG_BIN := $(if $(PG),/usr/lib/postgresql/$(PG)/bin)
 WITHOUT := env $(foreach name,DATABASE_URL DATABASE_OWNER_URL DATABASE_LISTEN_URL DATABASE_READ_URL \
 	SECRET_KEY EMAIL_URL CACHE_URL CHANNEL_LAYER_URL OPENAI_API_KEY DEEPINFRA_API_KEY,-u $(name) -u $(name)_FILE)
 OWN := $(WITHOUT) GARDENOS_DATA_DIR=$(TEST_DATA) GARDENOS_PG_BIN=$(PG_BIN)
+WORKERS := -n auto --maxprocesses=4 --dist=worksteal
 BESIDE_SERVER := $(OWN) $(BIN)/python -m gardenos.embedded_postgres --disposable
 
 .DEFAULT_GOAL := help
@@ -30,7 +31,7 @@ run: $(RUN_PACKAGES) ## everything on this machine (GARDENOS_PORT, GARDENOS_BIND
 	@exec $(BIN)/python manage.py up
 
 test: $(DEV_PACKAGES) pg-programs ## the test suite, without a browser (PG=15: on Debian's PostgreSQL; ARGS=...)
-	@exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q --ignore=tests/e2e $(ARGS)
+	@exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q $(WORKERS) --ignore=tests/e2e $(ARGS)
 
 test-e2e: $(DEV_PACKAGES) test-deps ## journeys in Chromium, with axe
 	@exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q tests/e2e $(ARGS)

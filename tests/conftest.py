@@ -10,8 +10,14 @@ from django.db.backends.signals import connection_created
 from django.test import TransactionTestCase
 
 from crm import clock
+from tests.workers import stop_own_server
 
 _tests_run_as_app = False
+
+
+def pytest_unconfigure() -> None:
+    connections.close_all()
+    stop_own_server()
 
 
 def _become_app(sender: object, connection: object, **kwargs: object) -> None:

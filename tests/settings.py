@@ -1,9 +1,14 @@
+# ruff: noqa: E402  the worker's server is started before the settings ask where it is
 """Settings of the test suite: a real PostgreSQL, fast hashing, nothing leaves the machine."""
 
 import json
 import os
 
 os.environ.setdefault("AI_PROVIDER", "off")  # tests that want the scripted provider start it themselves
+
+from tests.workers import start_own_server
+
+start_own_server()
 
 from gardenos.databases import owner_database
 from gardenos.settings import *  # noqa: F403
