@@ -136,8 +136,12 @@ def reach(who: User | Actor, verb: Verb) -> Reach:
     return RIGHTS[Role(actor.user.role)].get(verb, Reach.NONE)
 
 
-def may(who: User | Actor, verb: Verb, record: Owned | None = None) -> bool:
-    """Whether `who` may do this, to this record if one is given. At most one query."""
+def may(
+    who: User | Actor, verb: Verb, record: Owned | None = None, *, teams: Collection[int] | None = None
+) -> bool:
+    """Whether `who` may do this, to this record if one is given. At most one query, for the person's teams;
+    none with their keys in `teams`.
+    """
     allowed = reach(who, verb)
     if allowed in {Reach.NONE, Reach.ALL} or record is None:
         return allowed != Reach.NONE
@@ -148,12 +152,16 @@ def may(who: User | Actor, verb: Verb, record: Owned | None = None) -> bool:
         return False
     if allowed == Reach.OWN_OR_POOL and record.owner_id is not None:
         return False
+    if teams is not None:
+        return record.team_id in teams
     return TeamMember.objects.filter(user=user, team_id=record.team_id).exists()
 
 
-def require(who: User | Actor, verb: Verb, record: Owned | None = None) -> None:
+def require(
+    who: User | Actor, verb: Verb, record: Owned | None = None, *, teams: Collection[int] | None = None
+) -> None:
     """Raises PermissionRefused with a sentence that names what is missing."""
-    if may(who, verb, record):
+    if may(who, verb, record, teams=teams):
         return
     if isinstance(who, Actor) and who.kind == ActorKind.API and SCOPE_OF_VERB.get(verb) not in who.scopes:
         raise PermissionRefused(_("This token lacks the scope “%s”.") % SCOPE_OF_VERB.get(verb))

@@ -25,7 +25,8 @@ from django_q.signals import post_spawn
 
 from crm import clock, events
 from crm.actions.asleep import check_asleep, is_due
-from crm.actions.bulk import advance_bulk, stalled_bulk
+from crm.actions.bulk import stalled_bulk
+from crm.actions.bulk_running import advance_bulk
 from crm.actions.counts import fold_dashboard_counts
 from crm.actions.duplicates import sweep_duplicates
 from crm.actions.erasure import sync_ledger

@@ -44,19 +44,19 @@ def opportunity_for_change(opportunity_id: int, *, by: Actor, verb: Verb = Verb.
 PARENTS = (("crm_lead", "lead_id"), ("crm_account", "account_id"), ("crm_contact", "primary_contact_id"))
 
 
-def hold_parents(opportunity_id: int, *, strength: str = "KEY SHARE") -> None:
-    """Lock what the opportunity hangs on, before the opportunity itself.
+def hold_parents(*opportunity_ids: int, strength: str = "KEY SHARE") -> None:
+    """Lock what the opportunities hang on, before the opportunities themselves.
 
-    A line of its story refers to lead, account and contact, and so waits for whoever holds those. Waiting
+    A line of their story refers to lead, account and contact, and so waits for whoever holds those. Waiting
     while holding the opportunity (or a stage) would meet somebody who comes from the lead: a deadlock. The
     order of all actions is lead, account, contact, stage, opportunity.
     """
     with connection.cursor() as cursor:
         for table, column in PARENTS:
             cursor.execute(
-                f"SELECT 1 FROM {table} WHERE id = "  # noqa: S608 names of our own
-                f"(SELECT {column} FROM crm_opportunity WHERE id = %s) FOR {strength}",
-                [opportunity_id],
+                f"SELECT 1 FROM {table} WHERE id IN "  # noqa: S608 names of our own
+                f"(SELECT {column} FROM crm_opportunity WHERE id = ANY(%s)) ORDER BY id FOR {strength}",
+                [list(opportunity_ids)],
             )
 
 
@@ -82,11 +82,29 @@ def tell(
     An opportunity in it is no longer stalled: its `last_event_at` is now.
     """
     subjects = [subject] if isinstance(subject, Subject) else list(subject)
+    line = line_of(subjects, kind, summary, by=by, occurred_at=occurred_at, data=data)
+    for record in subjects:
+        if isinstance(record, Opportunity):
+            Opportunity.objects.filter(pk=record.pk).update(last_event_at=record.last_event_at)
+    line.save()
+    return line
+
+
+def line_of(
+    subjects: Iterable[Subject],
+    kind: str,
+    summary: str,
+    *,
+    by: Actor,
+    occurred_at: Any = None,
+    data: dict[str, Any],
+) -> TimelineEvent:
+    """The line that `tell` writes, unsaved. An opportunity's `last_event_at` is set in memory."""
+    subjects = list(subjects)
     for record in subjects:
         if isinstance(record, Opportunity):
             record.last_event_at = clock.now()
-            Opportunity.objects.filter(pk=record.pk).update(last_event_at=record.last_event_at)
-    return TimelineEvent.objects.create(
+    return TimelineEvent(
         **{str(record._meta.model_name): record for record in subjects},
         kind=kind,
         summary=summary[:299] + "…" if len(summary) > 300 else summary,
@@ -124,11 +142,26 @@ def offer_undo(
     """
     if by.user is None:
         return None
+    offer = undo_of(action, by=by, label=label, before=before, rows=rows, window=window)
+    offer.save()
+    return offer
+
+
+def undo_of(
+    action: str,
+    *,
+    by: Actor,
+    label: str,
+    before: dict[str, Any],
+    rows: Iterable[models.Model],
+    window: timedelta,
+) -> Undo:
+    """The row that `offer_undo` writes, unsaved."""
     rows = list(rows)
     versions: dict[str, dict[str, int]] = {}
     for row in rows:
         versions.setdefault(row._meta.label_lower, {})[str(row.pk)] = row.version  # type: ignore[attr-defined]
-    offer = Undo.objects.create(
+    offer = Undo(
         action=action,
         by=by.user,
         label=label[:200],
@@ -149,10 +182,7 @@ def undo(public_id: UUID | str, *, by: Actor) -> Undo:
     moved on since (the message names it).
     """
     row = Undo.objects.select_for_update().get(public_id=public_id, by=by.user)
-    if row.undone_at:
-        raise UndoRefused(_("This was undone already."))
-    if row.expires_at < clock.now():
-        raise UndoRefused(_("The time to undo this is over."))
+    refuse_if_over(row)
     if row.before.get("keys"):  # before any row, as everywhere
         lock_identities(row.before["keys"])
     if "lead" in row.before:  # locks go from the lead down, as in the action itself
@@ -169,8 +199,21 @@ def undo(public_id: UUID | str, *, by: Actor) -> Undo:
         moved = [pk for pk, version in versions.items() if now.get(int(pk)) != version]
         if moved:
             names = ", ".join(str(record) for record in model._default_manager.filter(pk__in=moved)[:5])
-            raise UndoRefused(_("Changed since, so it stays as it is: %s") % (names or label))
+            raise moved_on(names or label)
     _undoers[row.action](row, by)
     row.undone_at = clock.now()
     row.save(update_fields=["undone_at"])
     return row
+
+
+def refuse_if_over(row: Undo) -> None:
+    """Raises UndoRefused when it is done already or too late."""
+    if row.undone_at:
+        raise UndoRefused(_("This was undone already."))
+    if row.expires_at < clock.now():
+        raise UndoRefused(_("The time to undo this is over."))
+
+
+def moved_on(names: str) -> UndoRefused:
+    """The refusal to overwrite what was changed since."""
+    return UndoRefused(_("Changed since, so it stays as it is: %s") % names)

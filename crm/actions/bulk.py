@@ -1,38 +1,31 @@
 """One act on many records, as a job: sliced, resumable, with its rows' refusals named and 7 days to undo it.
 
 The rows are written down once, when the job is made: what comes to pass the filter later is not touched, and
-what leaves it is. Each row then goes through the action for one record, so it obeys the same rules, writes
-the same story and keeps the same before-values; a refused row is counted and named, and the rest goes on.
+what leaves it is. Each row then takes the step of the action for one record (crm/actions/steps), so it obeys
+the same rules, writes the same story and keeps the same before-values; a refused row is counted and named,
+and the rest goes on. The slices are worked on in bulk_running.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import ObjectDoesNotExist
 from django.db import connection, transaction
 from django.db.models import Count, QuerySet
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from crm import clock, events
-from crm.actions.base import offer_undo, undo, undoable
+from crm.actions.base import offer_undo, undoable
 from crm.actions.lead_lists import checked_filters, narrow_leads
-from crm.actions.leads import assign_lead, disqualify_lead, snooze_lead
-from crm.actions.opportunities import assign_opportunity
-from crm.actions.opportunity_moves import move_opportunity
-from crm.actions.tags import MODELS, tag_record, untag_record
-from crm.errors import CRMError, InvalidValue, TransitionRefused
+from crm.actions.tags import MODELS
+from crm.errors import InvalidValue, TransitionRefused
 from crm.models import Actor, ActorKind, BulkRow, BulkState, Job, JobState, Stage, Tag, Undo, User
 from crm.permissions import Verb, require
 
 KIND = "bulk"
 MOST_ROWS = 200_000
 NAMED = 20  # refused rows whose names a job tells
-COMMIT_AFTER_S = 0.5  # a slice's transaction holds its rows' locks no longer
-AT_A_TIME = 200  # rows read for one transaction
 UNDO_FOR = timedelta(days=7)
 STALLED = timedelta(minutes=2)
 RUN, UNDO = "run", "undo"
@@ -174,107 +167,8 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else value.pk
 
 
-def advance_bulk(job_id: int, *, seconds: float) -> bool:
-    """Work on the job for about so many seconds. Returns whether more is to be done. Safe to run twice, and
-    by two workers at a time: one of them finds the job held and leaves it.
-    """
-    stop_at = time.monotonic() + seconds
-    while _slice(job_id):
-        if time.monotonic() >= stop_at:
-            return True
-    return False
-
-
-@transaction.atomic
-def _slice(job_id: int) -> bool:
-    """One transaction of rows. Returns whether rows are left for this worker."""
-    job = Job.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=job_id, kind=KIND).first()
-    if job is None or job.state not in {JobState.QUEUED, JobState.RUNNING}:
-        return False
-    phase = job.cursor["phase"]
-    waits = BulkState.WAITING if phase == RUN else BulkState.CHANGED
-    rows = list(BulkRow.objects.filter(job=job, state=waits).order_by("record_id")[:AT_A_TIME])
-    work = _work_of(job) if phase == RUN else _undo_of(job)
-    stop_at, done = time.monotonic() + COMMIT_AFTER_S, 0
-    for row in rows:
-        _one(row, work)
-        done += 1
-        if time.monotonic() >= stop_at:
-            break
-    BulkRow.objects.bulk_update(rows[:done], ["state", "message", "undo"])
-    job.state, job.started_at = JobState.RUNNING, job.started_at or clock.now()
-    job.done = min(job.done + done, job.total)
-    is_over = len(rows) < AT_A_TIME and done == len(rows)
-    if is_over:
-        _finish(job, phase)
-    job.save()
-    events.publish(events.JobProgressed(job.pk, job.state))
-    return not is_over
-
-
-def _one(row: BulkRow, work: Callable[[BulkRow], None]) -> None:
-    """Work on one row under a savepoint, and write down what came of it."""
-    try:
-        with transaction.atomic():
-            work(row)
-    except CRMError as refused:
-        row.state = BulkState.KEPT if row.undo_id else BulkState.REFUSED
-        row.message = str(refused)[:300]
-    except ObjectDoesNotExist:
-        row.state = BulkState.KEPT if row.undo_id else BulkState.REFUSED
-        row.message = _("Gone, or no longer yours to see.")
-
-
-def _work_of(job: Job) -> Callable[[BulkRow], None]:
-    by, act = actor_of(job), _act(job)
-
-    def work(row: BulkRow) -> None:
-        record = act(row.record_id, by)
-        offer: Undo | None = getattr(record, "undo_offer", None)
-        row.state = BulkState.CHANGED if offer else BulkState.SAME
-        if offer:
-            Undo.objects.filter(pk=offer.pk).update(expires_at=clock.now() + UNDO_FOR)
-            row.undo = offer
-
-    return work
-
-
-def _act(job: Job) -> Callable[[int, Actor], Any]:
-    """The action for one record, with the job's values. What they name is read once a slice."""
-    act, target, values = job.cursor["act"], job.cursor["target"], job.cursor["values"]
-    match act:
-        case "assign":
-            owner = User.objects.filter(pk=values["owner"]).first() if values["owner"] else None
-            if target == "lead":
-                return lambda pk, by: assign_lead(pk, by=by, owner=owner)
-            return lambda pk, by: assign_opportunity(pk, by=by, owner=owner)
-        case "tag" | "untag":
-            tag = Tag.objects.filter(pk=values["tag"]).first() or Tag(pk=values["tag"])
-            one = tag_record if act == "tag" else untag_record
-            return lambda pk, by: one(target, pk, by=by, tag=tag)
-        case "snooze":
-            until = parse_datetime(values["until"])
-            assert until is not None
-            return lambda pk, by: snooze_lead(pk, by=by, until=until, reason=values.get("reason", ""))
-        case "disqualify":
-            return lambda pk, by: disqualify_lead(pk, by=by, reason=values["reason"])
-    stage = Stage.objects.get(pk=values["stage"])
-    return lambda pk, by: move_opportunity(pk, by=by, stage=stage)
-
-
-def _undo_of(job: Job) -> Callable[[BulkRow], None]:
-    by = Actor.of(job.created_by)  # type: ignore[arg-type]
-
-    def work(row: BulkRow) -> None:
-        if row.undo is None:
-            raise TransitionRefused(_("What it was before is no longer kept."))
-        undo(row.undo.public_id, by=by)
-        row.state = BulkState.UNDONE
-
-    return work
-
-
-def _finish(job: Job, phase: str) -> None:
+def finish(job: Job, phase: str) -> None:
+    """Count what came of the rows, with the first refused ones by name. The caller saves the job."""
     states = dict(BulkRow.objects.filter(job=job).values_list("state").annotate(count=Count("pk")))
     told = BulkState.REFUSED if phase == RUN else BulkState.KEPT
     refused = list(BulkRow.objects.filter(job=job, state=told).order_by("record_id")[:NAMED])
@@ -304,12 +198,15 @@ def actor_of(job: Job) -> Actor:
 def cancel_bulk(job_id: int, *, by: Actor) -> Job:
     """Stop: what is done stays (and can be undone), the rest is left alone.
 
-    Raises Job.DoesNotExist for somebody else's, TransitionRefused when it is over. Publishes JobProgressed.
+    Raises Job.DoesNotExist for somebody else's, TransitionRefused when it is over or on its way back.
+    Publishes JobProgressed.
     """
     job = Job.objects.select_for_update(of=("self",)).get(pk=job_id, kind=KIND, created_by=by.user)
     if job.state not in {JobState.QUEUED, JobState.RUNNING}:
         raise TransitionRefused(_("This job is over already."))
-    _finish(job, job.cursor["phase"])
+    if job.cursor["phase"] == UNDO:
+        raise TransitionRefused(_("It is being taken back, which cannot be stopped half-way."))
+    finish(job, job.cursor["phase"])
     job.state = JobState.CANCELLED
     job.save()
     events.publish(events.JobProgressed(job.pk, job.state))

@@ -1,11 +1,13 @@
 """When something happens to a lead, its unsent follow-ups may no longer fit."""
 
+from collections.abc import Sequence
+
 from django.utils.translation import gettext as _
 
 from crm import events
 from crm.actions.follow_ups import mark_stale, readdress_follow_ups, resign_follow_ups
 from crm.actions.intake import FROM_CUSTOMER
-from crm.models import Inquiry
+from crm.models import FollowUp, Inquiry
 
 
 @events.on(events.MessageReceived)
@@ -26,6 +28,9 @@ def _address_changed(event: events.LeadChanged) -> None:
         readdress_follow_ups(event.lead_id)
 
 
-@events.on(events.LeadAssigned)
-def _new_owner(event: events.LeadAssigned) -> None:
-    resign_follow_ups(event.lead_id, previous_owner_id=event.previous_owner_id)
+@events.on_many(events.LeadAssigned)
+def _new_owners(happened: Sequence[events.LeadAssigned]) -> None:
+    before = {event.lead_id: event.previous_owner_id for event in happened}
+    drafts = FollowUp.objects.unsent().filter(lead__in=before, created_by=None).order_by("lead")
+    for lead_id in drafts.values_list("lead", flat=True).distinct():
+        resign_follow_ups(lead_id, previous_owner_id=before[lead_id])

@@ -1,5 +1,6 @@
 """The arrows of a lead's life, one action each. Converting has a module of its own."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,11 +8,28 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from crm import clock, events
-from crm.actions.base import check_version, lead_for_change, offer_undo, tell, undoable
+from crm.actions.base import check_version, lead_for_change
 from crm.actions.lead_plans import REVIEW_AFTER, checked_plan, plan_if_none, set_plan
-from crm.actions.lead_status import STATUS_FIELDS, WAKING_FIELDS, change_status, put_back, wake_up
+from crm.actions.lead_status import (
+    STATUS_FIELDS,
+    WAKING_FIELDS,
+    arrow_back,
+    put_back,
+    status_arrow,
+    wake_up,
+)
+from crm.actions.steps import Step, take, undoable_step
 from crm.errors import InvalidValue, TransitionRefused
-from crm.models import Actor, Lead, LeadStatus, NextActionKind, Outcome, OutcomeFrom, Undo
+from crm.models import (
+    Actor,
+    Lead,
+    LeadStatus,
+    LeadStatusChange,
+    NextActionKind,
+    Outcome,
+    OutcomeFrom,
+    Undo,
+)
 
 SNOOZE_MOST_DAYS = 730
 TIMES = ("snoozed_until", "next_action_at", "outcome_at")
@@ -30,9 +48,11 @@ def start_work(
     if lead.status != LeadStatus.NEW:
         raise TransitionRefused(_("Work on this lead has begun already, or is over."))
     before = snapshot(lead)
-    change_status(lead, LeadStatus.WORKING, by=by)
-    lead.save_changed(*STATUS_FIELDS, *set_plan(lead, next_action_at, next_action_kind))
-    _told(lead, "start_work", "lead.work_started", _("started work"), before, by=by)
+    arrow = status_arrow(lead, LeadStatus.WORKING, by=by)
+    fields = (*STATUS_FIELDS, *set_plan(lead, next_action_at, next_action_kind))
+    words = _("started work")
+    step = _step(lead, "start_work", "lead.work_started", words, before, fields=fields, added=[arrow])
+    take([step], by=by)
     return lead
 
 
@@ -48,11 +68,11 @@ def reopen_lead(
     if lead.status != LeadStatus.DISQUALIFIED:
         raise TransitionRefused(_("Only a disqualified lead can be reopened."))
     before = snapshot(lead)
-    change_status(lead, LeadStatus.WORKING, by=by)
+    arrow = status_arrow(lead, LeadStatus.WORKING, by=by)
     lead.disqualify_reason, lead.outcome, lead.outcome_at, lead.outcome_from = "", Outcome.UNKNOWN, None, ""
     set_plan(lead, next_action_at, next_action_kind)
-    lead.save_changed(*STATUS_FIELDS, *MOVED)
-    _told(lead, "reopen_lead", "lead.reopened", _("reopened"), before, by=by)
+    fields, words = (*STATUS_FIELDS, *MOVED), _("reopened")
+    take([_step(lead, "reopen_lead", "lead.reopened", words, before, fields=fields, added=[arrow])], by=by)
     return lead
 
 
@@ -63,21 +83,39 @@ def disqualify_lead(lead_id: int, *, by: Actor, reason: str) -> Lead:
     Raises Lead.DoesNotExist, PermissionRefused, InvalidValue (`reason`), TransitionRefused.
     Publishes LeadDisqualified and LeadChanged. Undoable.
     """
+    reason = checked_reason(reason)
+    lead = lead_for_change(lead_id, by=by)
+    take([disqualification(lead, by=by, reason=reason)], by=by)
+    return lead
+
+
+def checked_reason(reason: str) -> str:
+    """The reason in one line. Raises InvalidValue (`reason`)."""
     reason = _one_line(reason, "reason")
     if not reason:
         raise InvalidValue(_("Say why the lead is disqualified."), field="reason")
     if len(reason) > 200:
         raise InvalidValue(_("Use at most 200 characters."), field="reason")
-    lead = lead_for_change(lead_id, by=by)
+    return reason
+
+
+def disqualification(lead: Lead, *, by: Actor, reason: str) -> Step:
+    """The step of `disqualify_lead`, with its refusals. `reason` is checked."""
     before = snapshot(lead)
-    change_status(lead, LeadStatus.DISQUALIFIED, by=by)
+    arrow = status_arrow(lead, LeadStatus.DISQUALIFIED, by=by)
     lead.disqualify_reason = reason
     lead.snoozed_until, lead.next_action_at, lead.next_action_kind = None, None, ""
     lead.outcome, lead.outcome_at, lead.outcome_from = Outcome.LOST, clock.now(), OutcomeFrom.ACTION
-    lead.save_changed(*STATUS_FIELDS, *MOVED)
-    _told(lead, "disqualify_lead", "lead.disqualified", _("disqualified: %s") % reason, before, by=by)
-    events.publish(events.LeadDisqualified(lead.pk, lead.owner_id))
-    return lead
+    return _step(
+        lead,
+        "disqualify_lead",
+        "lead.disqualified",
+        _("disqualified: %s") % reason,
+        before,
+        fields=(*STATUS_FIELDS, *MOVED),
+        added=[arrow],
+        happened=[events.LeadDisqualified(lead.pk, lead.owner_id)],
+    )
 
 
 @transaction.atomic
@@ -88,20 +126,31 @@ def snooze_lead(lead_id: int, *, by: Actor, until: datetime, reason: str = "") -
     Raises InvalidValue (`until`, not in the future or more than two years off), TransitionRefused.
     Publishes LeadChanged. Undoable.
     """
-    now = clock.now()
-    if not 0 < (until - now).total_seconds() < SNOOZE_MOST_DAYS * 86_400:
-        raise InvalidValue(_("Choose a time in the future, at most two years from now."), field="until")
-    until, reason = until.astimezone(UTC), _one_line(reason, "reason")
+    until, reason = checked_sleep(until, reason)
     lead = lead_for_change(lead_id, by=by)
+    take([snoozing(lead, by=by, until=until, reason=reason)], by=by)
+    return lead
+
+
+def checked_sleep(until: datetime, reason: str) -> tuple[datetime, str]:
+    """The time in UTC and the reason in one line. Raises InvalidValue (`until`, `reason`)."""
+    if not 0 < (until - clock.now()).total_seconds() < SNOOZE_MOST_DAYS * 86_400:
+        raise InvalidValue(_("Choose a time in the future, at most two years from now."), field="until")
+    return until.astimezone(UTC), _one_line(reason, "reason")
+
+
+def snoozing(lead: Lead, *, by: Actor, until: datetime, reason: str) -> Step:
+    """The step of `snooze_lead`, with its refusals. `until` and `reason` are checked."""
     before = snapshot(lead)
+    added = []
     if lead.status != LeadStatus.NURTURING:
-        change_status(lead, LeadStatus.NURTURING, by=by)
+        added.append(status_arrow(lead, LeadStatus.NURTURING, by=by))
     lead.snoozed_until = until
     lead.next_action_at, lead.next_action_kind = until, lead.next_action_kind or NextActionKind.REVIEW
-    lead.save_changed(*WAKING_FIELDS)
     words = _("snoozed: %s") % reason[:200] if reason else _("snoozed")
-    _told(lead, "snooze_lead", "lead.snoozed", words, before, by=by, at=until)
-    return lead
+    return _step(
+        lead, "snooze_lead", "lead.snoozed", words, before, fields=WAKING_FIELDS, added=added, at=until
+    )
 
 
 @transaction.atomic
@@ -114,9 +163,9 @@ def wake_lead(lead_id: int, *, by: Actor, because: str = "") -> Lead:
     if lead.status != LeadStatus.NURTURING:
         raise TransitionRefused(_("This lead is not asleep."))
     before = snapshot(lead)
-    wake_up(lead, by=by).save()
-    lead.save_changed(*WAKING_FIELDS)
-    _told(lead, "wake_lead", "lead.woken", because or _("woke up"), before, by=by)
+    arrow, words = wake_up(lead, by=by), because or _("woke up")
+    step = _step(lead, "wake_lead", "lead.woken", words, before, fields=WAKING_FIELDS, added=[arrow])
+    take([step], by=by)
     return lead
 
 
@@ -163,13 +212,22 @@ def plan_next_action(
         plan_if_none(lead, after=REVIEW_AFTER)
     else:
         lead.next_action_at, lead.next_action_kind = checked_plan(at, kind)
+    added = []
     if lead.status == LeadStatus.NEW and at is not None:
-        change_status(lead, LeadStatus.WORKING, by=by)
-    lead.save_changed(*WAKING_FIELDS)
+        added.append(status_arrow(lead, LeadStatus.WORKING, by=by))
     label = NextActionKind(kind).label.lower() if at else NextActionKind.REVIEW.label.lower()
     words = _("planned: %s") % label if lead.next_action_at else _("cleared the next step")
-    kind_of_event = "lead.next_action_planned"
-    _told(lead, "plan_next_action", kind_of_event, words, before, by=by, at=lead.next_action_at)
+    step = _step(
+        lead,
+        "plan_next_action",
+        "lead.next_action_planned",
+        words,
+        before,
+        fields=WAKING_FIELDS,
+        added=added,
+        at=lead.next_action_at,
+    )
+    take([step], by=by)
     return lead
 
 
@@ -182,8 +240,13 @@ def snapshot(lead: Lead) -> dict[str, Any]:
 
 
 def restore_snapshot(lead: Lead, before: dict[str, Any], *, by: Actor) -> tuple[str, ...]:
-    """Put back in memory what `snapshot` noted. Returns the fields to save."""
+    """Put back in memory what `snapshot` noted, with the line of history. Returns the fields to save."""
     put_back(lead, before["status"], by=by)
+    return restore_moved(lead, before)
+
+
+def restore_moved(lead: Lead, before: dict[str, Any]) -> tuple[str, ...]:
+    """The same without the status. Returns the fields to save, those of the status included."""
     for name in MOVED:
         value = before[name]
         setattr(lead, name, datetime.fromisoformat(value) if value and name in TIMES else value)
@@ -200,15 +263,17 @@ _TAKEN_BACK = {
 }
 
 
-def _undo_move(row: Undo, by: Actor) -> None:
-    lead = lead_for_change(row.before["lead"], by=by)
-    lead.save_changed(*restore_snapshot(lead, row.before, by=by))
-    tell(lead, _TAKEN_BACK[row.action], _("took back: %s") % row.label, by=by)
-    events.publish(events.LeadChanged(lead.pk, fields=("status", *MOVED)))
-
-
-for _action in _TAKEN_BACK:
-    undoable(_action)(_undo_move)
+@undoable_step(*_TAKEN_BACK)
+def _undo_move(row: Undo, lead: Lead, by: Actor, given: None) -> Step:
+    arrow = arrow_back(lead, row.before["status"], by=by)
+    return Step(
+        lead,
+        restore_moved(lead, row.before),
+        kind=_TAKEN_BACK[row.action],
+        summary=_("took back: %s") % row.label,
+        added=[arrow] if arrow else [],
+        happened=[events.LeadChanged(lead.pk, fields=("status", *MOVED))],
+    )
 
 
 def _labels(action: str) -> str:
@@ -222,23 +287,32 @@ def _labels(action: str) -> str:
     }[action]
 
 
-def _told(
+def _step(
     lead: Lead,
     action: str,
     kind: str,
     summary: str,
     before: dict[str, Any],
     *,
-    by: Actor,
+    fields: tuple[str, ...],
+    added: Sequence[LeadStatusChange] = (),
+    happened: Sequence[object] = (),
     at: datetime | None = None,
-) -> None:
-    """The line of the story (with `at`, a time that screens show in the reader's zone), undo, event."""
-    tell(lead, kind, summary, by=by, **({"at": at.isoformat()} if at else {}))
-    offer_undo(action, by=by, label=_labels(action) % lead.name, before=before, rows=[lead])
-    changed = tuple(
-        name for name, old in {**snapshot(lead)}.items() if name != "lead" and before[name] != old
+) -> Step:
+    """An arrow; `at` is a time of the story that screens show in the reader's zone."""
+    changed = tuple(name for name, old in snapshot(lead).items() if name != "lead" and before[name] != old)
+    return Step(
+        lead,
+        fields,
+        kind=kind,
+        summary=summary,
+        label=_labels(action) % lead.name,
+        undo=action,
+        before=before,
+        data={"at": at.isoformat()} if at else {},
+        added=added,
+        happened=[events.LeadChanged(lead.pk, fields=changed), *happened],
     )
-    events.publish(events.LeadChanged(lead.pk, fields=changed))
 
 
 def _one_line(text: str, field: str) -> str:

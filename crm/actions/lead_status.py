@@ -56,11 +56,18 @@ def wake_up(lead: Lead, *, by: Actor) -> LeadStatusChange:
 
 def put_back(lead: Lead, status: str, *, by: Actor) -> None:
     """An undo: the status of before, whatever the arrows say, as of now. The caller saves STATUS_FIELDS."""
+    arrow = arrow_back(lead, status, by=by)
+    if arrow:
+        arrow.save()
+
+
+def arrow_back(lead: Lead, status: str, *, by: Actor) -> LeadStatusChange | None:
+    """The same with the line of its history unsaved; None when it has that status already."""
     if lead.status == status:
-        return
+        return None
     old, since = lead.status, lead.status_changed_at
     lead.status, lead.status_changed_at = status, clock.now()
-    _line(lead, old, since, by=by).save()
+    return _line(lead, old, since, by=by)
 
 
 def _line(lead: Lead, old: str, since: datetime, *, by: Actor) -> LeadStatusChange:

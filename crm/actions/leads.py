@@ -28,6 +28,7 @@ from crm.actions.lead_moves import (
 from crm.actions.lead_plans import plan_if_none, planned, restore_plan
 from crm.actions.lead_removal import delete_lead, restore_lead
 from crm.actions.notes import write_note
+from crm.actions.steps import Memberships, Step, take, undoable_step
 from crm.actions.ways import keys_of_ways, note_ways, put_ways_back
 from crm.errors import InvalidValue, PermissionRefused
 from crm.models import (
@@ -37,7 +38,6 @@ from crm.models import (
     MatchKey,
     Note,
     PointKind,
-    Team,
     Undo,
     User,
 )
@@ -276,46 +276,47 @@ def assign_lead(lead_id: int, *, by: Actor, owner: User | None) -> Lead:
     Raises Lead.DoesNotExist, PermissionRefused, InvalidValue (`owner`). Publishes LeadAssigned. Undoable.
     """
     lead = lead_for_change(lead_id, by=by, verb=Verb.REASSIGN)
+    take([assignment(lead, by=by, owner=owner, teams=Memberships())], by=by)
+    return lead
+
+
+def assignment(lead: Lead, *, by: Actor, owner: User | None, teams: Memberships) -> Step | None:
+    """The step of `assign_lead`, with its refusals."""
     if owner and not owner.is_active:
         raise InvalidValue(_("%s no longer works here.") % owner, field="owner")
     if lead.owner_id == (owner.pk if owner else None):
-        return lead
+        return None
     allowed = reach(by, Verb.REASSIGN)
     if allowed == Reach.OWN_OR_POOL and lead.owner_id is None and owner != by.user:
         raise PermissionRefused(_("Take the lead from the pool yourself; then you may give it away."))
-    is_foreign = owner and allowed != Reach.ALL and lead.team_id
-    if is_foreign and not Team.objects.filter(pk=lead.team_id or 0, members__user=owner).exists():
+    if owner and allowed != Reach.ALL and lead.team_id and lead.team_id not in teams.of(owner):
         raise InvalidValue(_("%s is not in this lead's team.") % owner, field="owner")
     previous, plan = lead.owner_id, planned(lead)
     lead.owner = owner
     if owner and lead.team_id is None:
-        lead.team = Team.objects.filter(members__user=owner).order_by("pk").first()
-    lead.save_changed("owner", "team", *plan_if_none(lead))
-    tell(
+        lead.team_id = next(iter(teams.of(owner)), None)
+    return Step(
         lead,
-        "lead.assigned",
-        _("assigned to %s") % owner if owner else _("put back into the team's pool"),
-        by=by,
-    )
-    offer_undo(
-        "assign_lead",
-        by=by,
+        ("owner", "team", *plan_if_none(lead)),
+        kind="lead.assigned",
+        summary=_("assigned to %s") % owner if owner else _("put back into the team's pool"),
         label=_("Assigned %s") % lead.name,
+        undo="assign_lead",
         before={"lead": lead.pk, "owner": previous, "plan": plan},
-        rows=[lead],
+        happened=[events.LeadAssigned(lead.pk, lead.owner_id, previous)],
     )
-    events.publish(events.LeadAssigned(lead.pk, lead.owner_id, previous))
-    return lead
 
 
-@undoable("assign_lead")
-def _undo_assign(row: Undo, by: Actor) -> None:
-    # the one who assigned may no longer see the lead, so the lock is taken as the system
-    lead = Lead.objects.select_for_update(of=("self",)).get(pk=row.before["lead"])
+@undoable_step("assign_lead", verb=None)
+def _undo_assign(row: Undo, lead: Lead, by: Actor, given: None) -> Step:
     given_to, lead.owner_id = lead.owner_id, row.before["owner"]
-    lead.save_changed("owner", *restore_plan(lead, row.before.get("plan", {})))
-    tell(lead, "lead.assigned", _("took the assignment back"), by=by)
-    events.publish(events.LeadAssigned(lead.pk, lead.owner_id, given_to))
+    return Step(
+        lead,
+        ("owner", *restore_plan(lead, row.before.get("plan", {}))),
+        kind="lead.assigned",
+        summary=_("took the assignment back"),
+        happened=[events.LeadAssigned(lead.pk, lead.owner_id, given_to)],
+    )
 
 
 def add_note(lead_id: int, *, by: Actor, body: str, is_private: bool = False) -> Note:

@@ -1,5 +1,6 @@
 """Opportunities: made, changed, given to somebody, planned, deleted. How they move: opportunity_moves."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,7 +23,8 @@ from crm.actions.custom_fields import checked_custom
 from crm.actions.identity import fold
 from crm.actions.intake import checked_amount, checked_currency
 from crm.actions.pipelines import first_stage
-from crm.actions.ranking import hold_stage, refuse_over_limit, refuse_unused, top_rank
+from crm.actions.ranking import Limits, hold_stage, hold_stages, refuse_over_limit, refuse_unused, top_rank
+from crm.actions.steps import Memberships, Step, take, undoable_step
 from crm.errors import InvalidValue, PermissionRefused, TransitionRefused
 from crm.models import (
     Account,
@@ -46,6 +48,7 @@ from crm.permissions import Reach, Verb, may, reach, require
 RELATED = ("account", "primary_contact", "source")
 PLAIN = ("name", "amount", "currency", "probability_override", "forecast", "expected_close", "custom")
 FIELDS = (*PLAIN, *RELATED)
+STORY = ("lead", "account", "primary_contact", "stage")  # what comes with a card that is acted on with many
 PLAN_MOST = timedelta(days=3_660)  # ten years, both ways: what is further off was mistyped
 RESTORE_FOR = timedelta(days=30)
 
@@ -221,47 +224,75 @@ def assign_opportunity(opportunity_id: int, *, by: Actor, owner: User | None) ->
     Raises Opportunity.DoesNotExist, PermissionRefused, InvalidValue (`owner`), TransitionRefused (they have
     as many in this stage as one may). Publishes OpportunityChanged. Undoable.
     """
-    stage_id = Opportunity.objects.filter(pk=opportunity_id).values_list("stage_id", flat=True).first()
-    hold_parents(opportunity_id)
-    stage = hold_stage(stage_id) if stage_id else None
+    stages = hold_parents_and_stages([opportunity_id])
     card = opportunity_for_change(opportunity_id, by=by, verb=Verb.REASSIGN)
-    if owner and not owner.is_active:
-        raise InvalidValue(_("%s no longer works here.") % owner, field="owner")
-    if card.owner_id == (owner.pk if owner else None):
-        return card
-    allowed = reach(by, Verb.REASSIGN)
-    if allowed == Reach.OWN_OR_POOL and card.owner_id is None and owner != by.user:
-        raise PermissionRefused(_("Take it from the pool yourself; then you may give it away."))
-    if owner and allowed != Reach.ALL and card.team and not card.team.members.filter(user=owner).exists():
-        raise InvalidValue(_("%s is not in this opportunity's team.") % owner, field="owner")
-    if owner and card.is_open and stage and stage.pk == card.stage_id:
-        refuse_over_limit(stage, owner.pk, besides=card.pk)
-    before = {"owner": card.owner_id, "team": card.team_id}
-    card.owner = owner
-    if owner and card.team_id is None:
-        card.team = Team.objects.of(owner).order_by("pk").first()
-    card.save_changed("owner", "team")
-    words = _("assigned to %s") % owner if owner else _("put back into the team's pool")
-    tell(story_of(card), "opportunity.assigned", words, by=by)
-    offer_undo(
-        "assign_opportunity",
-        by=by,
-        label=_("Assigned %s") % card.name,
-        before=_undo_of(card, **before),
-        rows=[card],
-    )
-    events.publish(events.OpportunityChanged(card.pk, fields=("owner",)))
+    step = assignment(card, by=by, owner=owner, teams=Memberships(), stages=stages, limits=Limits())
+    take([step], by=by)
     return card
 
 
-@undoable("assign_opportunity")
-def _undo_assign(row: Undo, by: Actor) -> None:
-    # the one who assigned may no longer see it, so the lock is taken as the system
-    card = opportunity_for_change(row.before["opportunity"], by=Actor.system())
+def hold_parents_and_stages(opportunity_ids: Sequence[int]) -> dict[int, Stage]:
+    """Lock what comes before these opportunities. Returns their stages by key."""
+    stages = Opportunity.objects.filter(pk__in=opportunity_ids).values_list("stage_id", flat=True)
+    wanted = set(stages)
+    hold_parents(*opportunity_ids)
+    return hold_stages(wanted)
+
+
+def assignment(
+    card: Opportunity,
+    *,
+    by: Actor,
+    owner: User | None,
+    teams: Memberships,
+    stages: Mapping[int, Stage],
+    limits: Limits,
+) -> Step | None:
+    """The step of `assign_opportunity`, with its refusals. `stages` are those that are locked."""
+    if owner and not owner.is_active:
+        raise InvalidValue(_("%s no longer works here.") % owner, field="owner")
+    if card.owner_id == (owner.pk if owner else None):
+        return None
+    allowed = reach(by, Verb.REASSIGN)
+    if allowed == Reach.OWN_OR_POOL and card.owner_id is None and owner != by.user:
+        raise PermissionRefused(_("Take it from the pool yourself; then you may give it away."))
+    if owner and allowed != Reach.ALL and card.team_id and card.team_id not in teams.of(owner):
+        raise InvalidValue(_("%s is not in this opportunity's team.") % owner, field="owner")
+    if owner and card.is_open and card.stage_id in stages:
+        limits.add(stages[card.stage_id], owner.pk, besides=card.pk)
+    before = {"owner": card.owner_id, "team": card.team_id}
+    card.owner = owner
+    if owner and card.team_id is None:
+        card.team_id = next(iter(teams.of(owner)), None)
+    return Step(
+        card,
+        ("owner", "team"),
+        kind="opportunity.assigned",
+        summary=_("assigned to %s") % owner if owner else _("put back into the team's pool"),
+        label=_("Assigned %s") % card.name,
+        undo="assign_opportunity",
+        before=_undo_of(card, **before),
+        story=story_of(card),
+        happened=[events.OpportunityChanged(card.pk, fields=("owner",))],
+    )
+
+
+def hold_all_parents(opportunity_ids: Sequence[int]) -> None:
+    """`hold_parents` for the way back of many."""
+    hold_parents(*opportunity_ids)
+
+
+@undoable_step("assign_opportunity", verb=None, related=STORY, hold=hold_all_parents)
+def _undo_assign(row: Undo, card: Opportunity, by: Actor, given: None) -> Step:
     card.owner_id, card.team_id = row.before["owner"], row.before["team"]
-    card.save_changed("owner", "team")
-    tell(story_of(card), "opportunity.assigned", _("took the assignment back"), by=by)
-    events.publish(events.OpportunityChanged(card.pk, fields=("owner",)))
+    return Step(
+        card,
+        ("owner", "team"),
+        kind="opportunity.assigned",
+        summary=_("took the assignment back"),
+        story=story_of(card),
+        happened=[events.OpportunityChanged(card.pk, fields=("owner",))],
+    )
 
 
 @transaction.atomic

@@ -1,5 +1,6 @@
 """Each arrow of an opportunity's life is one action: moved among open stages, won, lost, reopened."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,10 +9,18 @@ from django.utils.translation import gettext as _
 
 from crm import clock, events
 from crm.actions.base import check_version, hold_parents, offer_undo, opportunity_for_change, tell, undoable
-from crm.actions.opportunities import story_of
+from crm.actions.opportunities import STORY, hold_all_parents, story_of
 from crm.actions.outcomes import Settled, restore_outcome, settle_outcome
 from crm.actions.pipelines import first_stage
-from crm.actions.ranking import hold_stage, place_card, refuse_over_limit, refuse_unused, top_rank
+from crm.actions.ranking import (
+    Limits,
+    hold_stage,
+    place_card,
+    refuse_over_limit,
+    refuse_unused,
+    top_rank,
+)
+from crm.actions.steps import Step, take, undoable_step
 from crm.errors import InvalidValue, TransitionRefused
 from crm.models import Actor, Opportunity, OpportunityState, Stage, StageChange, StageKind, Undo
 
@@ -42,21 +51,63 @@ def move_opportunity(
     rank = place_card(opportunity_id, stage, by=by, before=before, after=after)
     card = opportunity_for_change(opportunity_id, by=by)
     check_version(card, version)
+    step = moving(card, by=by, way=Way(stage), rank=rank)
+    if step is None:
+        return _reorder(card, rank)
+    take([step], by=by)
+    return card
+
+
+class Way:
+    """Into one open stage, for one card or many: what is asked on the way there is read once."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.limits = Limits()
+        self._passed: dict[int, list[Stage]] = {}
+
+    def passed_from(self, here: Stage) -> list[Stage]:
+        """The stages that a card from here leaves or passes over, forwards in one pipeline."""
+        if here.pipeline_id != self.stage.pipeline_id or self.stage.position <= here.position:
+            return []
+        if here.pk not in self._passed:
+            on_the_way = Stage.objects.filter(
+                pipeline=here.pipeline_id,
+                kind=StageKind.OPEN,
+                is_active=True,
+                position__gte=here.position,
+                position__lt=self.stage.position,
+            )
+            self._passed[here.pk] = list(on_the_way.order_by("position"))
+        return self._passed[here.pk]
+
+
+def moving(card: Opportunity, *, by: Actor, way: Way, rank: int) -> Step | None:
+    """The step of `move_opportunity`, with its refusals; None for a card that lies in the stage already."""
+    stage = way.stage
     if not card.is_open:
         raise TransitionRefused(_("This opportunity is closed; reopen it first."))
     if stage.kind != StageKind.OPEN:
         raise TransitionRefused(_("An opportunity is closed by marking it as won or lost."))
     if stage.pk == card.stage_id:
-        return _reorder(card, rank)
+        return None
     refuse_unused(stage)
-    _refuse_empty_fields(card, stage)
-    refuse_over_limit(stage, card.owner_id, besides=card.pk)
+    _refuse_empty_fields(card, way)
+    way.limits.add(stage, card.owner_id, besides=card.pk)
     was = _where(card)
-    settled = _put(card, stage, by=by, rank=rank)
-    tell(story_of(card), "opportunity.moved", _("moved to %s") % stage.name, by=by)
-    _offer("move_opportunity", card, was, settled, by=by, label=_("Moved %s") % card.name)
-    events.publish(events.OpportunityMoved(card.pk, was["stage"], stage.pk))
-    return card
+    arrow = _lay(card, stage, by=by, rank=rank)
+    return Step(
+        card,
+        STAGE_FIELDS,
+        kind="opportunity.moved",
+        summary=_("moved to %s") % stage.name,
+        label=_("Moved %s") % card.name,
+        undo="move_opportunity",
+        before={"lead": card.lead_id, "opportunity": card.pk, "was": was},
+        story=story_of(card),
+        added=[arrow],
+        happened=[events.OpportunityMoved(card.pk, was["stage"], stage.pk)],
+    )
 
 
 @transaction.atomic
@@ -70,7 +121,7 @@ def win_opportunity(
     Undoable.
     """
     card, stage = _hold_to_close(opportunity_id, stage, OpportunityState.WON, by=by, version=version)
-    _refuse_empty_fields(card, stage)
+    _refuse_empty_fields(card, Way(stage))
     was = _where(card)
     settled = _put(card, stage, by=by, closed_at=clock.now())
     tell(story_of(card), "opportunity.won", _("won “%s”") % card.name, by=by)
@@ -129,7 +180,26 @@ def reopen_opportunity(
     return card
 
 
-@undoable("move_opportunity")
+def _stages_of(rows: Sequence[Undo], keys: Sequence[int]) -> dict[int, Stage]:
+    return Stage.objects.in_bulk({row.before["was"]["stage"] for row in rows})
+
+
+@undoable_step("move_opportunity", related=STORY, hold=hold_all_parents, prepare=_stages_of)
+def _undo_open_move(row: Undo, card: Opportunity, by: Actor, given: dict[int, Stage]) -> Step:
+    """As `_undo_move`, for what closed nothing."""
+    was, left = row.before["was"], card.stage_id
+    arrow = _lay(card, given[was["stage"]], by=by, rank=was["rank"])
+    return Step(
+        card,
+        STAGE_FIELDS,
+        kind="opportunity.moved",
+        summary=_("took the last move back"),
+        story=story_of(card),
+        added=[arrow],
+        happened=[events.OpportunityMoved(card.pk, left, card.stage_id)],
+    )
+
+
 @undoable("win_opportunity")
 @undoable("lose_opportunity")
 @undoable("reopen_opportunity")
@@ -172,19 +242,9 @@ def _hold_to_close(
     return card, stage
 
 
-def _refuse_empty_fields(card: Opportunity, to: Stage) -> None:
+def _refuse_empty_fields(card: Opportunity, way: Way) -> None:
     """Raises InvalidValue naming the first empty field that a stage on the way asks for."""
-    here = card.stage
-    if here.pipeline_id != to.pipeline_id or to.position <= here.position:
-        return
-    on_the_way = Stage.objects.filter(
-        pipeline=here.pipeline_id,
-        kind=StageKind.OPEN,
-        is_active=True,
-        position__gte=here.position,
-        position__lt=to.position,
-    )
-    for stage in on_the_way.order_by("position"):
+    for stage in way.passed_from(card.stage):
         for rule in stage.exit_rules:
             key = rule.removeprefix("custom.")
             value = card.custom.get(key) if key != rule else getattr(card, rule)
@@ -229,8 +289,25 @@ def _put(
     """Lay the card into the stage (on top unless `rank` is given), with the line of its history. Closing and
     reopening settle the outcome.
     """
+    was_closed = card.closed_at is not None
+    at = top_rank(stage.pk) if rank is None else rank
+    _lay(card, stage, by=by, rank=at, closed_at=closed_at, lost_reason=lost_reason).save()
+    card.save_changed(*STAGE_FIELDS)
+    return settle_outcome(card) if settle and (was_closed or not card.is_open) else Settled()
+
+
+def _lay(
+    card: Opportunity,
+    stage: Stage,
+    *,
+    by: Actor,
+    rank: int,
+    closed_at: datetime | None = None,
+    lost_reason: str = "",
+) -> StageChange:
+    """Put the card into the stage in memory. Returns the line of its history, unsaved."""
     now = clock.now()
-    StageChange.objects.create(
+    arrow = StageChange(
         opportunity=card,
         from_stage_id=card.stage_id,
         to_stage=stage,
@@ -239,12 +316,9 @@ def _put(
         by=by.user,
         seconds_in_from=max(0, int((now - card.stage_entered_at).total_seconds())),
     )
-    was_closed = card.closed_at is not None
     card.stage, card.state, card.stage_entered_at = stage, OpportunityState(stage.kind), now
-    card.rank = top_rank(stage.pk) if rank is None else rank
-    card.closed_at, card.lost_reason = closed_at, lost_reason
-    card.save_changed(*STAGE_FIELDS)
-    return settle_outcome(card) if settle and (was_closed or not card.is_open) else Settled()
+    card.rank, card.closed_at, card.lost_reason = rank, closed_at, lost_reason
+    return arrow
 
 
 def _offer(

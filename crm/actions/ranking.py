@@ -19,8 +19,16 @@ GAP = 2**20  # between two ranks: room for 20 cards that are each put just befor
 
 def hold_stage(stage_id: int) -> Stage:
     """The stage with its pipeline, locked against other movers. Raises Stage.DoesNotExist."""
+    held = hold_stages([stage_id])
+    if not held:
+        raise Stage.DoesNotExist
+    return held[stage_id]
+
+
+def hold_stages(stage_ids: Iterable[int]) -> dict[int, Stage]:
+    """Several, in the order of their keys; by key."""
     stages = Stage.objects.select_related("pipeline").select_for_update(of=("self",), no_key=True)
-    return stages.get(pk=stage_id)
+    return {stage.pk: stage for stage in stages.filter(pk__in=list(stage_ids)).order_by("pk")}
 
 
 def refuse_unused(stage: Stage) -> None:
@@ -29,15 +37,30 @@ def refuse_unused(stage: Stage) -> None:
         raise InvalidValue(_("The stage “%s” is archived.") % stage.name, field="stage")
 
 
+class Limits:
+    """How many cards people have in stages, asked once each. Needs the locks of the stages."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[int, int], int] = {}
+
+    def add(self, stage: Stage, owner_id: int | None, *, besides: int | None = None) -> None:
+        """Count one more card of this person. Raises TransitionRefused when they have as many as one may."""
+        if stage.wip_limit is None or owner_id is None:
+            return
+        key = (stage.pk, owner_id)
+        if key not in self._counts:
+            cards = Opportunity.objects.live().filter(stage=stage, owner_id=owner_id).exclude(pk=besides)
+            self._counts[key] = cards.count()
+        if self._counts[key] >= stage.wip_limit:
+            words = _("%(owner)s already has %(limit)d in “%(stage)s”, and one may have no more there.")
+            owner = User.objects.get(pk=owner_id)
+            raise TransitionRefused(words % {"owner": owner, "limit": stage.wip_limit, "stage": stage.name})
+        self._counts[key] += 1
+
+
 def refuse_over_limit(stage: Stage, owner_id: int | None, *, besides: int | None = None) -> None:
     """Raises TransitionRefused when this person has as many cards here as one may. Needs the stage's lock."""
-    if stage.wip_limit is None or owner_id is None:
-        return
-    cards = Opportunity.objects.live().filter(stage=stage, owner_id=owner_id).exclude(pk=besides)
-    if cards.count() >= stage.wip_limit:
-        words = _("%(owner)s already has %(limit)d in “%(stage)s”, and one may have no more there.")
-        owner = User.objects.get(pk=owner_id)
-        raise TransitionRefused(words % {"owner": owner, "limit": stage.wip_limit, "stage": stage.name})
+    Limits().add(stage, owner_id, besides=besides)
 
 
 def top_rank(stage_id: int) -> int:

@@ -1,12 +1,17 @@
 """Tags: words that people stick on records."""
 
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
 from crm import events
-from crm.actions.base import Subject, check_version, offer_undo, record_for_change, tell, undoable
+from crm.actions.base import Subject, check_version, record_for_change
+from crm.actions.steps import Step, take, undoable_step
 from crm.errors import InvalidValue
 from crm.models import Account, Actor, Contact, Lead, Opportunity, Tag, TagColour, Tagging, Undo
 from crm.permissions import Verb, require
@@ -106,13 +111,8 @@ def tag_record(target: str, record_id: int, *, by: Actor, tag: Tag) -> Subject:
     for a lead. Undoable.
     """
     record = record_for_change(_model(target), record_id, by=by)
-    if not Tag.objects.select_for_update(no_key=True).filter(pk=tag.pk).exists():
-        raise InvalidValue(_("This tag is gone."), field="tag")
-    if Tagging.objects.filter(**{target: record}).count() >= MOST_PER_RECORD:
-        raise InvalidValue(_("A record holds at most %d tags.") % MOST_PER_RECORD, field="tag")
-    if not Tagging.objects.get_or_create(tag=tag, **{target: record})[1]:
-        return record
-    _changed(record, target, tag, by=by, kind="tagged", words=_("tagged “%s”") % tag.name)
+    hold_tag(tag)
+    take([tagging(record, tag, Tagged(target, [record_id]))], by=by)
     return record
 
 
@@ -122,10 +122,50 @@ def untag_record(target: str, record_id: int, *, by: Actor, tag: Tag) -> Subject
     Publishes LeadChanged for a lead. Undoable.
     """
     record = record_for_change(_model(target), record_id, by=by)
-    if not Tagging.objects.filter(tag=tag, **{target: record}).delete()[0]:
-        return record
-    _changed(record, target, tag, by=by, kind="untagged", words=_("took the tag “%s” off") % tag.name)
+    take([untagging(record, tag, Tagged(target, [record_id]))], by=by)
     return record
+
+
+def hold_tag(tag: Tag) -> None:
+    """Keep the tag from being deleted or merged meanwhile. Raises InvalidValue (`tag`) when it is gone."""
+    if not Tag.objects.select_for_update(no_key=True).filter(pk=tag.pk).exists():
+        raise InvalidValue(_("This tag is gone."), field="tag")
+
+
+class Tagged:
+    """The tags of some locked records, read at the first question."""
+
+    def __init__(self, target: str, keys: Sequence[int]) -> None:
+        self._target, self._keys = target, keys
+
+    def on(self, record: Subject) -> dict[int, Tagging]:
+        """By the key of the tag."""
+        return self._all.get(record.pk, {})
+
+    @cached_property
+    def _all(self) -> dict[int, dict[int, Tagging]]:
+        found: dict[int, dict[int, Tagging]] = defaultdict(dict)
+        for row in Tagging.objects.filter(**{f"{self._target}__in": self._keys}):
+            found[getattr(row, f"{self._target}_id")][row.tag_id] = row
+        return found
+
+
+def tagging(record: Subject, tag: Tag, tagged: Tagged) -> Step | None:
+    """The step of `tag_record`, with its refusals."""
+    tags = tagged.on(record)
+    if tag.pk in tags:
+        return None
+    if len(tags) >= MOST_PER_RECORD:
+        raise InvalidValue(_("A record holds at most %d tags.") % MOST_PER_RECORD, field="tag")
+    row = Tagging(tag=tag, **{str(record._meta.model_name): record})
+    return _step(record, tag, "tag_record", "tagged", _("tagged “%s”") % tag.name, added=[row])
+
+
+def untagging(record: Subject, tag: Tag, tagged: Tagged) -> Step | None:
+    """The step of `untag_record`."""
+    row = tagged.on(record).get(tag.pk)
+    words = _("took the tag “%s” off") % tag.name
+    return _step(record, tag, "untag_record", "untagged", words, gone=[row]) if row else None
 
 
 def _model(target: str) -> type[Any]:
@@ -134,26 +174,51 @@ def _model(target: str) -> type[Any]:
     return MODELS[target]
 
 
-def _changed(record: Any, target: str, tag: Tag, *, by: Actor, kind: str, words: str) -> None:
-    record.save_changed()
-    tell(record, f"{target}.{kind}", words, by=by, tag=str(tag.public_id))
+def _step(
+    record: Subject,
+    tag: Tag,
+    action: str,
+    kind: str,
+    words: str,
+    *,
+    added: Sequence[Tagging] = (),
+    gone: Sequence[Tagging] = (),
+) -> Step:
+    target = str(record._meta.model_name)
     before: dict[str, Any] = {"target": target, "record": record.pk, "tag": tag.pk}
-    if target == "lead":
-        before["lead"] = record.pk
-        events.publish(events.LeadChanged(record.pk, fields=("tags",)))
-    action = "tag_record" if kind == "tagged" else "untag_record"
-    offer_undo(action, by=by, label=words[:1].upper() + words[1:], before=before, rows=[record])
+    return Step(
+        record,
+        (),
+        kind=f"{target}.{kind}",
+        summary=words,
+        label=words[:1].upper() + words[1:],
+        undo=action,
+        before=before | ({"lead": record.pk} if target == "lead" else {}),
+        data={"tag": str(tag.public_id)},
+        added=added,
+        gone=gone,
+        happened=[events.LeadChanged(record.pk, fields=("tags",))] if target == "lead" else [],
+    )
 
 
-@undoable("tag_record")
-def _undo_tag(row: Undo, by: Actor) -> None:
-    tag = Tag.objects.filter(pk=row.before["tag"]).first()
-    if tag:
-        untag_record(row.before["target"], row.before["record"], by=by, tag=tag)
+@dataclass(frozen=True, slots=True)
+class _Stuck:
+    tags: dict[int, Tag]
+    tagged: Tagged
 
 
-@undoable("untag_record")
-def _undo_untag(row: Undo, by: Actor) -> None:
-    tag = Tag.objects.filter(pk=row.before["tag"]).first()
-    if tag:
-        tag_record(row.before["target"], row.before["record"], by=by, tag=tag)
+def _prepare(rows: Sequence[Undo], keys: Sequence[int]) -> _Stuck:
+    tags = Tag.objects.filter(pk__in={row.before["tag"] for row in rows}).select_for_update(no_key=True)
+    return _Stuck({tag.pk: tag for tag in tags.order_by("pk")}, Tagged(rows[0].before["target"], keys))
+
+
+@undoable_step("tag_record", prepare=_prepare)
+def _undo_tag(row: Undo, record: Subject, by: Actor, given: _Stuck) -> Step | None:
+    tag = given.tags.get(row.before["tag"])
+    return untagging(record, tag, given.tagged) if tag else None
+
+
+@undoable_step("untag_record", prepare=_prepare)
+def _undo_untag(row: Undo, record: Subject, by: Actor, given: _Stuck) -> Step | None:
+    tag = given.tags.get(row.before["tag"])
+    return tagging(record, tag, given.tagged) if tag else None

@@ -64,48 +64,50 @@ def tell_of_leads(happened: Sequence[Any]) -> None:
     )
 
 
-@events.on(
+@events.on_many(
     events.OpportunityCreated,
     events.OpportunityChanged,
     events.OpportunityMoved,
     events.OpportunityWon,
     events.OpportunityLost,
 )
-def tell_of_opportunity(event: Any) -> None:
+def tell_of_opportunities(happened: Sequence[Any]) -> None:
     """To Today, to the board it is on (a card that came from another pipeline: to both), to its lead's page.
 
     Who may no longer see a card has to take it off the board. So a row of one that was deleted or given to
     somebody else does not name it: everybody at that board looks again.
     """
-    is_gone = {"owner", "deleted_at"} & set(getattr(event, "fields", ()))
     _write(
         """
         INSERT INTO crm_outboxevent (topic, type, ids)
         SELECT told.topic, %s, told.ids
-          FROM crm_opportunity card
+          FROM unnest(%s::bigint[], %s::bigint[], %s::bool[]) WITH ORDINALITY
+                   AS event(card_id, left_stage_id, is_gone, nr)
+          JOIN crm_opportunity card ON card.id = event.card_id
           JOIN crm_stage stage ON stage.id = card.stage_id
           JOIN crm_pipeline pipeline ON pipeline.id = stage.pipeline_id
-          LEFT JOIN crm_stage left_stage ON left_stage.id = %s
+          LEFT JOIN crm_stage left_stage ON left_stage.id = event.left_stage_id
           LEFT JOIN crm_pipeline left_pipeline
                  ON left_pipeline.id = left_stage.pipeline_id AND left_pipeline.id <> pipeline.id
           LEFT JOIN crm_lead lead ON lead.id = card.lead_id,
                LATERAL (VALUES
                    ('today', jsonb_build_object('opportunity', card.public_id)),
                    ('board:' || pipeline.public_id,
-                    CASE WHEN %s THEN jsonb_build_object('pipeline', pipeline.public_id)
+                    CASE WHEN event.is_gone THEN jsonb_build_object('pipeline', pipeline.public_id)
                          ELSE jsonb_build_object('pipeline', pipeline.public_id,
                                                  'opportunity', card.public_id) END),
                    ('board:' || left_pipeline.public_id,
                     jsonb_build_object('pipeline', left_pipeline.public_id, 'opportunity', card.public_id)),
                    ('lead:' || lead.public_id, jsonb_build_object('lead', lead.public_id))
                ) told(topic, ids)
-         WHERE card.id = %s AND told.topic IS NOT NULL
+         WHERE told.topic IS NOT NULL
+         ORDER BY event.nr
         """,
         [
-            events.wire_name(type(event)),
-            getattr(event, "from_stage_id", None),
-            bool(is_gone),
-            event.opportunity_id,
+            events.wire_name(type(happened[0])),
+            [event.opportunity_id for event in happened],
+            [getattr(event, "from_stage_id", None) for event in happened],
+            [bool({"owner", "deleted_at"} & set(getattr(event, "fields", ()))) for event in happened],
         ],
     )
 

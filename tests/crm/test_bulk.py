@@ -3,11 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 
 from crm import clock
-from crm.actions import bulk
+from crm.actions import bulk_running
 from crm.actions.base import undo
-from crm.actions.bulk import advance_bulk, cancel_bulk, stalled_bulk, start_bulk
+from crm.actions.bulk import cancel_bulk, stalled_bulk, start_bulk
+from crm.actions.bulk_running import advance_bulk
 from crm.actions.leads import update_lead
 from crm.errors import CRMError, InvalidValue, PermissionRefused, TransitionRefused, UndoRefused
 from crm.models import Actor, BulkRow, Job, JobState, Lead, LeadStatus, Role, Tag, Tagging
@@ -101,7 +104,7 @@ def test_a_filter_is_resolved_once():
 
 
 def test_an_interrupted_job_goes_on_where_it_stopped(monkeypatch):
-    monkeypatch.setattr(bulk, "AT_A_TIME", 2)
+    monkeypatch.setattr(bulk_running, "AT_A_TIME", 2)
     admin = Actor.of(make_admin())
     leads = [make_lead() for _ in range(5)]
     job = start_bulk("tag", by=admin, ids=ids(*leads), tag=Tag.objects.create(name="T"))
@@ -116,7 +119,7 @@ def test_an_interrupted_job_goes_on_where_it_stopped(monkeypatch):
 
 
 def test_cancelling_keeps_what_is_done_and_leaves_the_rest(monkeypatch):
-    monkeypatch.setattr(bulk, "AT_A_TIME", 2)
+    monkeypatch.setattr(bulk_running, "AT_A_TIME", 2)
     admin = Actor.of(make_admin())
     job = start_bulk(
         "tag", by=admin, ids=ids(*[make_lead() for _ in range(5)]), tag=Tag.objects.create(name="T")
@@ -129,6 +132,52 @@ def test_cancelling_keeps_what_is_done_and_leaves_the_rest(monkeypatch):
     assert Tagging.objects.count() == 2
     with pytest.raises(TransitionRefused):
         cancel_bulk(job.pk, by=admin)
+
+
+def test_what_is_on_its_way_back_is_not_stopped_half_way():
+    admin = Actor.of(make_admin())
+    job = start_bulk("assign", by=admin, ids=ids(make_lead()), owner=make_user())
+    run(job)
+    undo(job.undo_offer.public_id, by=admin)
+    with pytest.raises(TransitionRefused):
+        cancel_bulk(job.pk, by=admin)
+    assert run(job).result["undone"] == 1
+
+
+def test_a_slice_costs_the_same_statements_for_any_number_of_rows():
+    admin, owner, tag = Actor.of(make_admin()), make_user(), Tag.objects.create(name="T")
+    later = clock.now() + timedelta(days=3)
+    acts = {"assign": {"owner": owner}, "tag": {"tag": tag}, "snooze": {"until": later}}
+    few, many = [make_lead() for _ in range(2)], [make_lead() for _ in range(30)]
+    for act, values in acts.items():
+        costs = []
+        for leads in (few, many):
+            job = start_bulk(act, by=admin, ids=ids(*leads), **values)
+            with CaptureQueriesContext(connection) as forth:
+                assert run(job).result["changed"] == len(leads)
+            undo(job.undo_offer.public_id, by=admin)
+            with CaptureQueriesContext(connection) as back:
+                assert run(job).result["undone"] == len(leads)
+            costs.append((len(forth), len(back)))
+        assert costs[0] == costs[1], act
+        assert max(costs[0]) < 40, act
+
+
+def test_a_row_that_the_database_refuses_holds_up_no_other(monkeypatch):
+    admin, owner = Actor.of(make_admin()), make_user()
+    leads = [make_lead() for _ in range(3)]
+    real = bulk_running.act_on_slice
+
+    def broken(job, keys, **given):
+        taken = real(job, keys, **given)
+        if leads[1].pk in keys:
+            raise IntegrityError("no")
+        return taken
+
+    monkeypatch.setattr(bulk_running, "act_on_slice", broken)
+    job = run(start_bulk("assign", by=admin, ids=ids(*leads), owner=owner))
+    assert (job.result["changed"], job.result["refused"]) == (2, 1)
+    assert set(Lead.objects.filter(owner=owner)) == {leads[0], leads[2]}
 
 
 @pytest.mark.parametrize(
