@@ -51,6 +51,7 @@ SOURCE_FIELDS = {
     "default_country",
     "default_pipeline",
     "default_stage",
+    "answer_minutes",
 }
 CUSTOM_FIELD_FIELDS = {"target", "key", "label", "type", "options", "position", "is_required", "is_active"}
 Kept = TypeVar("Kept", bound=VersionedRecord)

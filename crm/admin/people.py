@@ -146,7 +146,16 @@ def _team_admin() -> TeamAdmin:
 class LeadSourceAdmin(SetUpAdmin):
     """Where leads come from."""
 
-    list_display = ("name", "code", "kind", "default_team", "default_pipeline", "default_stage", "campaign")
+    list_display = (
+        "name",
+        "code",
+        "kind",
+        "default_team",
+        "default_pipeline",
+        "default_stage",
+        "campaign",
+        "answer_minutes",
+    )
     list_select_related = ("default_team", "default_pipeline", "default_stage")
     autocomplete_fields = ("default_team", "default_pipeline", "default_stage")
     list_filter = ("kind",)
@@ -163,6 +172,7 @@ class LeadSourceAdmin(SetUpAdmin):
         "default_country",
         "default_pipeline",
         "default_stage",
+        "answer_minutes",
     )
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> LeadSource:

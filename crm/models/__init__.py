@@ -11,6 +11,7 @@ from crm.models.history import HISTORY, TRACKED, history_of
 from crm.models.imports import ImportJob, ImportPolicy, ImportRow, ImportStage, ImportState, Verdict
 from crm.models.invitations import Invitation
 from crm.models.leads import (
+    AWAKE_STATUSES,
     OPEN_STATUSES,
     STRONG_KEYS,
     TRANSITIONS,
@@ -97,7 +98,7 @@ from crm.models.system import (
     Undo,
 )
 from crm.models.timeline import Note, TimelineEvent
-from crm.models.today import Day, TodayReason, TodayRow, today_rows
+from crm.models.today import Day, TodayReason, TodayRow, today_count, today_rows
 from crm.models.users import Role, Team, TeamMember, TeamRole, Theme, User
 from crm.models.views import Layout, SavedView, Sharing, Tag, TagColour, Tagging
 from crm.models.work import (
@@ -119,6 +120,7 @@ from crm.models.work import (
 from crm.models.working_hours import is_working
 
 __all__ = [
+    "AWAKE_STATUSES",
     "HISTORY",
     "OPEN_STATUSES",
     "OPPORTUNITY_TRANSITIONS",
@@ -261,5 +263,6 @@ __all__ = [
     "follow_up_hash",
     "history_of",
     "is_working",
+    "today_count",
     "today_rows",
 ]

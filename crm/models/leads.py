@@ -13,7 +13,7 @@ from crm.errors import TransitionRefused
 from crm.models.accounts import Account, Contact
 from crm.models.actors import ActorKind
 from crm.models.base import Record, VersionedRecord, choices_known
-from crm.models.ownership import WORDS, OwnedQuerySet, exactly_one
+from crm.models.ownership import LANE, WORDS, OwnedQuerySet, exactly_one
 from crm.models.users import Team, User
 
 
@@ -45,11 +45,22 @@ class LeadSource(VersionedRecord):
     default_country = models.CharField(
         max_length=2, blank=True, help_text=_("ISO code; how phone numbers without a country are read")
     )
+    answer_minutes = models.PositiveIntegerField(
+        _("answer within (minutes)"),
+        default=1_440,
+        db_default=1_440,
+        help_text=_("Who writes is to be answered in this time, counted in the owner's working hours."),
+    )
     key_hash = models.CharField(max_length=64, blank=True, editable=False)
 
     class Meta:
         ordering = ("name",)
-        constraints = [choices_known("crm_leadsource", "kind", Channel.values)]
+        constraints = [
+            choices_known("crm_leadsource", "kind", Channel.values),
+            models.CheckConstraint(
+                name="crm_leadsource_answers_in_a_month", condition=Q(answer_minutes__range=(1, 43_200))
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -64,6 +75,7 @@ class LeadStatus(models.TextChoices):
 
 
 OPEN_STATUSES = (LeadStatus.NEW, LeadStatus.WORKING, LeadStatus.NURTURING)
+AWAKE_STATUSES = (LeadStatus.NEW, LeadStatus.WORKING)
 TRANSITIONS: dict[str, set[str]] = {
     LeadStatus.NEW: {
         LeadStatus.WORKING,
@@ -132,7 +144,10 @@ class LeadQuerySet(OwnedQuerySet):
 
 
 _OPEN = Q(status__in=list(OPEN_STATUSES), deleted_at=None, merged_into=None)
-_UNANSWERED = Q(last_outbound_at=None) | Q(last_outbound_at__lt=F("last_inbound_at"))
+_AWAKE = Q(status__in=list(AWAKE_STATUSES), deleted_at=None, merged_into=None)
+_WAITS = _AWAKE & Q(answer_due_at__isnull=False)
+_TRIED = _AWAKE & Q(attempts__gte=F("max_attempts"))
+_UNPLANNED = _AWAKE & Q(next_action_at=None, answer_due_at=None)
 
 
 class Lead(VersionedRecord):
@@ -171,6 +186,11 @@ class Lead(VersionedRecord):
     max_attempts = models.PositiveSmallIntegerField(default=6)
     last_inbound_at = models.DateTimeField(null=True, blank=True)
     last_outbound_at = models.DateTimeField(null=True, blank=True)
+    answer_due_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="when who spoke last is to be answered; NULL: nobody waits. Kept by a trigger",
+    )
     score = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="0 to 100: the current blend, NULL while not scored"
     )
@@ -263,29 +283,40 @@ class Lead(VersionedRecord):
             ),
         ]
         indexes = [
+            # Today walks these, each reason in its own order: by owner, and by pool or team (LANE).
             models.Index(
-                F("owner"),
-                F("next_action_at"),
-                name="crm_lead_owner_next",
-                condition=Q(status__in=list(OPEN_STATUSES), deleted_at=None, merged_into=None),
+                F("owner"), F("next_action_at"), F("id"), name="crm_lead_owner_next", condition=_OPEN
             ),
             models.Index(
-                F("team"),
-                F("next_action_at"),
-                name="crm_lead_team_next",
-                condition=Q(status__in=list(OPEN_STATUSES), deleted_at=None, merged_into=None),
+                F("owner"), F("answer_due_at"), F("id"), name="crm_lead_owner_answer", condition=_WAITS
             ),
             models.Index(
-                F("owner"),
-                F("last_inbound_at"),
-                name="crm_lead_owner_waiting",
-                condition=_OPEN & Q(last_inbound_at__isnull=False) & _UNANSWERED,
+                F("owner"), F("status_changed_at"), F("id"), name="crm_lead_owner_tried", condition=_TRIED
             ),
             models.Index(
                 F("owner"),
+                F("status"),
                 F("status_changed_at"),
-                name="crm_lead_owner_exhausted",
-                condition=_OPEN & Q(attempts__gte=F("max_attempts")),
+                F("id"),
+                name="crm_lead_owner_unplanned",
+                condition=_UNPLANNED,
+            ),
+            models.Index(
+                LANE,
+                F("next_action_at"),
+                F("id"),
+                name="crm_lead_lane_next",
+                condition=_OPEN & Q(next_action_at__isnull=False),
+            ),
+            models.Index(LANE, F("answer_due_at"), F("id"), name="crm_lead_lane_answer", condition=_WAITS),
+            models.Index(LANE, F("status_changed_at"), F("id"), name="crm_lead_lane_tried", condition=_TRIED),
+            models.Index(
+                LANE,
+                F("status"),
+                F("status_changed_at"),
+                F("id"),
+                name="crm_lead_lane_unplanned",
+                condition=_UNPLANNED,
             ),
             models.Index(F("score").desc(nulls_last=True), F("id").desc(), name="crm_lead_score_desc"),
             models.Index(F("created_at").desc(), F("id").desc(), name="crm_lead_created_desc"),
@@ -314,11 +345,6 @@ class Lead(VersionedRecord):
 
     def __str__(self) -> str:
         return self.name
-
-    @staticmethod
-    def waits_for_answer() -> Q:
-        """The customer spoke last."""
-        return Q(last_inbound_at__isnull=False) & _UNANSWERED
 
     @staticmethod
     def has_tried_enough() -> Q:

@@ -13,8 +13,9 @@ from crm.errors import TransitionRefused
 from crm.models.actors import Actor
 from crm.models.base import VersionedRecord, choices_known
 from crm.models.leads import Lead
+from crm.models.ownership import LANE
 from crm.models.timeline import TimelineEvent
-from crm.models.users import User
+from crm.models.users import Team, User
 
 
 class FollowUpState(models.TextChoices):
@@ -79,6 +80,18 @@ class FollowUp(VersionedRecord):
     """
 
     lead = models.ForeignKey(Lead, models.CASCADE, related_name="follow_ups")
+    owner = models.ForeignKey(
+        User,
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
+        help_text="the lead's, as its team: so Today finds a person's drafts. Kept by triggers",
+    )
+    team = models.ForeignKey(
+        Team, models.PROTECT, null=True, editable=False, related_name="+", db_index=False
+    )
     channel = models.CharField(max_length=8, default="email")
     purpose = models.CharField(max_length=12, choices=Purpose, default=Purpose.FIRST_ANSWER)
     to_address = models.CharField(max_length=320, blank=True)
@@ -147,6 +160,20 @@ class FollowUp(VersionedRecord):
                 F("created_at").desc(),
                 F("id").desc(),
                 name="crm_followup_unsent",
+                condition=Q(state__in=list(UNSENT_STATES)),
+            ),
+            models.Index(
+                F("owner"),
+                F("created_at"),
+                F("lead"),
+                name="crm_followup_owner_unsent",
+                condition=Q(state__in=list(UNSENT_STATES)),
+            ),
+            models.Index(
+                LANE,
+                F("created_at"),
+                F("lead"),
+                name="crm_followup_lane_unsent",
                 condition=Q(state__in=list(UNSENT_STATES)),
             ),
         ]

@@ -14,7 +14,7 @@ from crm.models.accounts import Account, Contact
 from crm.models.actors import ActorKind
 from crm.models.base import Record, VersionedRecord, choices_known
 from crm.models.leads import Lead, LeadSource, NextActionKind
-from crm.models.ownership import WORDS, OwnedQuerySet
+from crm.models.ownership import LANE, WORDS, OwnedQuerySet
 from crm.models.users import Team, User
 
 
@@ -218,6 +218,22 @@ class Opportunity(VersionedRecord):
                 F("stage"),
                 F("last_event_at"),
                 name="crm_opportunity_stalled",
+                condition=Q(state=OpportunityState.OPEN, deleted_at=None),
+            ),
+            models.Index(
+                F("owner"),
+                F("stage"),
+                F("last_event_at"),
+                F("id"),
+                name="crm_opportunity_owner_stalled",
+                condition=Q(state=OpportunityState.OPEN, deleted_at=None),
+            ),
+            models.Index(
+                LANE,
+                F("stage"),
+                F("last_event_at"),
+                F("id"),
+                name="crm_opportunity_lane_stalled",
                 condition=Q(state=OpportunityState.OPEN, deleted_at=None),
             ),
             models.Index(

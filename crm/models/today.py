@@ -1,25 +1,25 @@
+# ruff: noqa: S608 - every text is of this module, values go apart
 """Whom to answer next, and why: one question over leads, drafts, opportunities and tasks.
 
-Each reason is a short query that walks its own index from the start; together they are one UNION, ordered by
-the weight of the reason and then by time. A page begins behind the last row of the one before, so that it
-costs the same whatever the size of the tables.
+Each reason is a short walk over an index of its own, in that index's order: one over what the person owns,
+one over each pool or team they see (its number is LANE). The walks end after a page; together they are one
+UNION in the order of the reasons' weight. A page begins behind the last row of the one before. So the cost
+depends on the page and the number of teams, not on the tables. Written as SQL, because Django's compiler
+would take longer than the database; no text but this module's goes into it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Self
+from datetime import datetime
+from functools import cache
+from typing import Any
 
-from django.db import models
-from django.db.models import BigIntegerField, F, IntegerField, Q, QuerySet, Value
-from django.db.models.functions import Cast
+from django.db import connection, models
 from django.utils.translation import gettext_lazy as _
 
-from crm.models.leads import OPEN_STATUSES, Lead, LeadStatus
-from crm.models.messages import UNSENT_STATES, FollowUp
-from crm.models.pipelines import Opportunity
-from crm.models.users import User
-from crm.models.work import Task, TaskStatus
+from crm.models.leads import AWAKE_STATUSES, OPEN_STATUSES
+from crm.models.messages import UNSENT_STATES
+from crm.models.users import Role, User
 
 MINE, TEAM = "mine", "team"
 PAGE = 50
@@ -28,8 +28,8 @@ PAGE = 50
 class TodayReason(models.IntegerChoices):
     """Why a row stands on Today, the weightiest first."""
 
-    FIRST_ANSWER = 1, _("First answer overdue")
-    REPLY = 2, _("Waits for an answer")
+    ANSWER_LATE = 1, _("Answer overdue")
+    ANSWER = 2, _("Waits for an answer")
     OVERDUE = 3, _("Overdue")
     TASK_OVERDUE = 4, _("Task overdue")
     DUE = 5, _("Due today")
@@ -41,31 +41,103 @@ class TodayReason(models.IntegerChoices):
     ASLEEP = 11, _("No next step")
 
 
+LEAD, OPPORTUNITY, TASK = 1, 2, 3
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class TodayRow:
-    """A reason, since when it holds, and the one record that it is about, by key."""
+    """A reason, since when it holds (for an answer: when it is due), and the record it is about, by key."""
 
     reason: int
     since: datetime
-    kind: int  # 1 lead, 2 opportunity, 3 task
+    kind: int  # LEAD, OPPORTUNITY or TASK
     id: int
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> Self:
-        return cls(row["reason"], row["since"], row["record_kind"], row["record"])
-
-
-LEAD, OPPORTUNITY, TASK = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What Today is asked for: the moment, the person's day, and how soon a first answer is due."""
+    """What Today is asked for: the moment, and the person's day around it."""
 
     now: datetime
     start: datetime
     end: datetime
-    first_answer: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One reason: its rows, what tells since when, and which come first."""
+
+    reason: TodayReason
+    table: str
+    where: str
+    since: str
+    kind: int = LEAD
+    id: str = "id"
+    newest_first: bool = False
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+# The conditions name those of the indexes, word by word: else PostgreSQL does not use them.
+_AWAKE = f"status IN ({_quoted(AWAKE_STATUSES)}) AND deleted_at IS NULL AND merged_into_id IS NULL"
+_PLANNED = (
+    f"status IN ({_quoted(OPEN_STATUSES)}) AND deleted_at IS NULL AND merged_into_id IS NULL"
+    " AND (status <> 'nurturing' OR snoozed_until <= %(now)s) AND next_action_at IS NOT NULL"
+)
+_UNPLANNED = f"{_AWAKE} AND next_action_at IS NULL AND answer_due_at IS NULL"
+_UNSENT = (
+    f"state IN ({_quoted(UNSENT_STATES)})"
+    f" AND EXISTS (SELECT 1 FROM crm_lead WHERE id = crm_followup.lead_id AND {_AWAKE})"
+)
+_LEADS = (
+    _Question(TodayReason.ANSWER_LATE, "crm_lead", f"{_AWAKE} AND answer_due_at <= %(now)s", "answer_due_at"),
+    _Question(TodayReason.ANSWER, "crm_lead", f"{_AWAKE} AND answer_due_at > %(now)s", "answer_due_at"),
+    _Question(
+        TodayReason.OVERDUE, "crm_lead", f"{_PLANNED} AND next_action_at < %(start)s", "next_action_at"
+    ),
+    _Question(
+        TodayReason.DUE,
+        "crm_lead",
+        f"{_PLANNED} AND next_action_at >= %(start)s AND next_action_at < %(end)s",
+        "next_action_at",
+    ),
+    _Question(TodayReason.DRAFT, "crm_followup", _UNSENT, "created_at", id="lead_id"),
+    _Question(
+        TodayReason.EXHAUSTED, "crm_lead", f"{_AWAKE} AND attempts >= max_attempts", "status_changed_at"
+    ),
+    _Question(
+        TodayReason.NEW,
+        "crm_lead",
+        f"{_UNPLANNED} AND status = 'new'",
+        "status_changed_at",
+        newest_first=True,
+    ),
+    _Question(TodayReason.ASLEEP, "crm_lead", f"{_UNPLANNED} AND status = 'working'", "status_changed_at"),
+)
+_CARDS = _Question(
+    TodayReason.STALLED,
+    "crm_opportunity",
+    "state = 'open' AND deleted_at IS NULL AND stage_id = stage.id AND last_event_at < stage.stalled_before",
+    "last_event_at",
+    OPPORTUNITY,
+)
+_TASKS = (
+    _Question(TodayReason.TASK_OVERDUE, "crm_task", "state = 'open' AND due_at < %(start)s", "due_at", TASK),
+    _Question(
+        TodayReason.TASK,
+        "crm_task",
+        "state = 'open' AND due_at >= %(start)s AND due_at < %(end)s",
+        "due_at",
+        TASK,
+    ),
+)
+_LANE = "(CASE WHEN owner_id IS NULL THEN coalesce(team_id, 0) ELSE -1 - coalesce(team_id, 0) END)"
+_STAGES = """(SELECT id, %(now)s - make_interval(days => rot_days) AS stalled_before
+                FROM crm_stage WHERE rot_days IS NOT NULL) AS stage"""
+_TEAMS = "SELECT team_id FROM crm_teammember WHERE user_id = %(user)s"
+_ALL_TEAMS = "SELECT id FROM crm_team UNION ALL SELECT 0"
 
 
 def today_rows(
@@ -73,70 +145,78 @@ def today_rows(
 ) -> list[TodayRow]:
     """A page of Today for this person: their own and the pool (MINE), or all that they may see (TEAM).
 
-    One statement. A lead may stand under several reasons; the screen shows the weightiest.
+    One statement. A lead may stand under several reasons; screens show the weightiest.
     """
-    parts = [
-        _page(rows, reason, kind, since, after, limit)
-        for reason, kind, rows, since in _questions(user, scope, day)
-        if after is None or reason >= after.reason
-    ]
-    found = parts[0].union(*parts[1:], all=True).order_by("reason", "since", "record_kind", "record")[:limit]
-    return [TodayRow.of(row) for row in found]
+    if not user.is_active:
+        return []
+    statement = _statement(user.role, scope, after.reason if after else None)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, _values(user, day, limit, after))
+        return [TodayRow(*row) for row in cursor.fetchall()]
 
 
-def _questions(user: User, scope: str, day: Day) -> Iterator[tuple[int, int, QuerySet, Any]]:
-    """(reason, kind of record, its rows, what tells since when), each pool for itself."""
-    for pool in _pools(Lead.objects.visible_to(user).filter(status__in=OPEN_STATUSES), user, scope):
-        awake = pool.exclude(status=LeadStatus.NURTURING, snoozed_until__gt=day.now)
-        waits = awake.filter(Lead.waits_for_answer())
-        late = Q(last_outbound_at=None, last_inbound_at__lte=day.now - day.first_answer)
-        yield TodayReason.FIRST_ANSWER, LEAD, waits.filter(late), F("last_inbound_at")
-        replies = waits.filter(last_outbound_at__isnull=False)
-        yield TodayReason.REPLY, LEAD, replies, F("last_inbound_at")
-        due = awake.filter(next_action_at__lt=day.end)
-        yield TodayReason.OVERDUE, LEAD, due.filter(next_action_at__lt=day.start), F("next_action_at")
-        yield TodayReason.DUE, LEAD, due.filter(next_action_at__gte=day.start), F("next_action_at")
-        yield TodayReason.EXHAUSTED, LEAD, awake.filter(Lead.has_tried_enough()), F("status_changed_at")
-        nothing = awake.filter(next_action_at=None)
-        yield TodayReason.NEW, LEAD, nothing.filter(status=LeadStatus.NEW), F("created_at")
-        asleep = nothing.exclude(status=LeadStatus.NEW)
-        yield TodayReason.ASLEEP, LEAD, asleep, F("status_changed_at")
-        drafts = FollowUp.objects.filter(state__in=UNSENT_STATES, lead__in=awake.order_by())
-        yield TodayReason.DRAFT, LEAD, drafts, F("created_at")
-    for pool in _pools(Opportunity.objects.visible_to(user).stalled(day.now), user, scope):
-        yield TodayReason.STALLED, OPPORTUNITY, pool, F("last_event_at")
-    mine = Task.objects.filter(state=TaskStatus.OPEN, assignee=user, due_at__lt=day.end)
-    yield TodayReason.TASK_OVERDUE, TASK, mine.filter(due_at__lt=day.start), F("due_at")
-    yield TodayReason.TASK, TASK, mine.filter(due_at__gte=day.start), F("due_at")
-
-
-def _pools(rows: QuerySet, user: User, scope: str) -> Iterator[QuerySet]:
-    """Each pool by itself, so that each question walks one index from its start."""
-    if scope == TEAM:
-        yield rows
-        return
-    yield rows.filter(owner=user)
-    yield rows.filter(owner=None)
-
-
-def _page(rows: QuerySet, reason: int, kind: int, since: Any, after: TodayRow | None, limit: int) -> QuerySet:
-    """The first rows of one question, or the first behind `after`."""
-    column = since.name
-    record = "lead_id" if rows.model is FollowUp else "pk"
-    if after is not None and reason == after.reason:
-        later = Q(**{f"{column}__gt": after.since})
-        same = Q(**{column: after.since})
-        if kind == after.kind:
-            rows = rows.filter(later | same & Q(**{f"{record}__gt": after.id}))
-        else:
-            rows = rows.filter(later | same if kind > after.kind else later)
-    return (
-        rows.order_by(column, record)
-        .annotate(
-            reason=Value(int(reason), IntegerField()),
-            since=since,
-            record_kind=Value(kind, IntegerField()),
-            record=Cast(F(record), BigIntegerField()),
+def today_count(user: User, scope: str, day: Day, *, cap: int) -> int:
+    """How many records stand on Today, up to `cap` + 1. One statement."""
+    if not user.is_active:
+        return 0
+    statement = _statement(user.role, scope, None)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*) FROM (SELECT DISTINCT kind, id FROM ({statement}) AS rows) AS counted",
+            _values(user, day, cap + 1, None),
         )
-        .values("reason", "since", "record_kind", "record")[:limit]
+        return cursor.fetchone()[0]
+
+
+def _values(user: User, day: Day, limit: int, after: TodayRow | None) -> dict[str, Any]:
+    values: dict[str, Any] = {"user": user.pk, "limit": limit}
+    values |= {"now": day.now, "start": day.start, "end": day.end}
+    if after is not None:
+        values |= {"after": after.since, "after_id": after.id}
+    return values
+
+
+@cache
+def _statement(role: str, scope: str, after: int | None) -> str:
+    """The whole question of everybody of a role, from a reason on."""
+    sees_all = role == Role.ADMIN
+    sees_teams = scope == TEAM and role in {Role.ADMIN, Role.MANAGER, Role.READ_ONLY}
+    parts = [
+        part
+        for question in (*_LEADS, _CARDS, *_TASKS)
+        if after is None or question.reason >= after
+        for part in _walks(question, after=question.reason == after, owns=not (sees_all and sees_teams))
+    ]
+    teams = _ALL_TEAMS if sees_all else _TEAMS
+    lanes = "unnest(ARRAY[no, -1 - no])" if sees_teams else "no"
+    way = f"(CASE reason WHEN {int(TodayReason.NEW)} THEN -1 ELSE 1 END)"
+    return f"""
+        WITH lane AS MATERIALIZED (SELECT {lanes} AS no FROM ({teams}) AS team(no))
+        SELECT reason, since, kind, id FROM ({" UNION ".join(parts)}) AS walks
+         ORDER BY reason, {way} * extract(epoch FROM since), {way} * id LIMIT %(limit)s
+    """
+
+
+def _walks(question: _Question, *, after: bool, owns: bool) -> list[str]:
+    """The rows of one reason: those of the person, then those of each lane."""
+    if question.kind == TASK:
+        return [f"({_walk(question, 'assignee_id = %(user)s', after=after)})"]
+    beside = f"{_STAGES}, " if question.kind == OPPORTUNITY else ""
+    mine = _walk(question, "owner_id = %(user)s", after=after)
+    theirs = _walk(question, f"{_LANE} = lane.no", after=after)
+    walks = [f"SELECT walk.* FROM lane, {beside}LATERAL ({theirs}) AS walk"]
+    if owns:
+        walks.append(f"SELECT walk.* FROM {beside}LATERAL ({mine}) AS walk")
+    return [f"({walk})" for walk in walks]
+
+
+def _walk(question: _Question, whose: str, *, after: bool) -> str:
+    """The first rows of one index, or the first behind the row before."""
+    way = " DESC" if question.newest_first else ""
+    since, key = question.since, question.id
+    behind = f" AND ({since}, {key}) {'<' if way else '>'} (%(after)s, %(after_id)s)" if after else ""
+    return (
+        f"SELECT {int(question.reason)} AS reason, {since} AS since, {question.kind} AS kind, {key} AS id"
+        f" FROM {question.table} WHERE {whose} AND {question.where}{behind}"
+        f" ORDER BY {since}{way}, {key}{way} LIMIT %(limit)s"
     )

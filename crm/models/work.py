@@ -142,7 +142,11 @@ class Task(VersionedRecord):
         ]
         indexes = [
             models.Index(
-                F("assignee"), F("due_at"), name="crm_task_assignee_due", condition=Q(state=TaskStatus.OPEN)
+                F("assignee"),
+                F("due_at"),
+                F("id"),
+                name="crm_task_assignee_due",
+                condition=Q(state=TaskStatus.OPEN),
             ),
             models.Index(
                 F("remind_at"),

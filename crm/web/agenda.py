@@ -128,7 +128,7 @@ def candidate_ids(user: User, scope: str, *, now: datetime, tomorrow: datetime) 
 
 def _waiting(awake: QuerySet[Lead], by_owner: tuple[str, ...]) -> QuerySet[Lead]:
     """Whom nobody answered yet, the longest first."""
-    return awake.filter(Lead.waits_for_answer()).order_by(*by_owner, "last_inbound_at")
+    return awake.filter(answer_due_at__isnull=False).order_by(*by_owner, "answer_due_at")
 
 
 def _tried_enough(awake: QuerySet[Lead], by_owner: tuple[str, ...]) -> QuerySet[Lead]:

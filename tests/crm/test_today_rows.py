@@ -7,7 +7,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from crm.actions.work import create_task
-from crm.models import Day, LeadStatus, Opportunity, Pipeline, Role, Stage, TodayReason, today_rows
+from crm.models import (
+    Day,
+    LeadStatus,
+    Opportunity,
+    Pipeline,
+    Role,
+    Stage,
+    TodayReason,
+    today_count,
+    today_rows,
+)
 from crm.models.today import MINE, TEAM
 from tests.factories import actor, make_admin, make_follow_up, make_lead, make_team, make_user
 
@@ -18,7 +28,7 @@ WORKING = LeadStatus.WORKING
 @pytest.fixture
 def day(noon) -> Day:
     start = noon.replace(hour=0)
-    return Day(noon, start, start + timedelta(days=1), timedelta(hours=24))
+    return Day(noon, start, start + timedelta(days=1))
 
 
 def make_all(me, noon, **fields) -> dict[TodayReason, object]:
@@ -35,8 +45,8 @@ def make_all(me, noon, **fields) -> dict[TodayReason, object]:
     drafted = make_lead(**later, **fields)
     make_follow_up(drafted)
     return {
-        TodayReason.FIRST_ANSWER: make_lead(last_inbound_at=noon - 30 * hour, **later, **fields),
-        TodayReason.REPLY: make_lead(
+        TodayReason.ANSWER_LATE: make_lead(last_inbound_at=noon - 30 * hour, **later, **fields),
+        TodayReason.ANSWER: make_lead(
             last_inbound_at=noon - hour, last_outbound_at=noon - 2 * hour, **later, **fields
         ),
         TodayReason.OVERDUE: make_lead(next_action_at=noon - 30 * hour, **plan, **fields),
@@ -59,8 +69,8 @@ def test_every_reason_finds_its_record_in_the_order_of_their_weight(noon, day):
         owner=me, status=LeadStatus.NURTURING, snoozed_until=noon + timedelta(days=1),
         last_inbound_at=noon - timedelta(days=2),
     )  # fmt: skip
-    make_lead(owner=me, last_inbound_at=noon, status=WORKING, next_action_at=noon + timedelta(days=2),
-              next_action_kind="call")  # fmt: skip # asked just now: the clock still runs
+    make_lead(owner=me, last_inbound_at=noon - timedelta(days=2), last_outbound_at=noon, status=WORKING,
+              next_action_at=noon + timedelta(days=2), next_action_kind="call")  # fmt: skip # answered
     found = today_rows(me, MINE, day)
     assert [(TodayReason(row.reason), row.id) for row in found] == [
         (reason, record.pk) for reason, record in expected.items()
@@ -103,3 +113,42 @@ def test_it_is_one_statement_however_much_there_is(noon, day):
         with CaptureQueriesContext(connection) as captured:
             today_rows(me, scope, day)
         assert len(captured) == 1
+
+
+def test_new_leads_come_newest_first_and_page_that_way(noon, day):
+    me = make_user()
+    leads = [make_lead(owner=me, status_changed_at=noon - timedelta(hours=n // 2)) for n in range(6)]
+    whole = today_rows(me, MINE, day)
+    assert [row.since for row in whole] == sorted((row.since for row in whole), reverse=True)
+    assert {row.id for row in whole} == {lead.pk for lead in leads}
+    first = today_rows(me, MINE, day, limit=3)
+    assert first + today_rows(me, MINE, day, after=first[-1], limit=3) == whole
+
+
+def test_the_count_is_that_of_the_records_up_to_a_cap(noon, day):
+    me = make_user()
+    make_all(me, noon, owner=me)
+    make_follow_up(make_lead(owner=me, last_inbound_at=noon))  # two reasons, one lead
+    assert len(today_rows(me, MINE, day)) == 13
+    assert today_count(me, MINE, day, cap=99) == 12
+    assert today_count(me, MINE, day, cap=4) == 5
+
+
+def test_a_draft_follows_its_lead_to_another_owner(noon, day):
+    me, mate = make_user(), make_user()
+    lead = make_lead(
+        owner=me, status=WORKING, next_action_at=noon + timedelta(days=3), next_action_kind="call"
+    )
+    make_follow_up(lead)
+    reasons = lambda user: [row.reason for row in today_rows(user, MINE, day)]
+    assert (reasons(me), reasons(mate)) == ([TodayReason.DRAFT], [])
+    lead.owner = mate
+    lead.save()
+    assert (reasons(me), reasons(mate)) == ([], [TodayReason.DRAFT])
+
+
+def test_somebody_who_left_sees_nothing(noon, day):
+    gone = make_user(is_active=False)
+    make_lead(owner=gone)
+    assert today_rows(gone, MINE, day) == []
+    assert today_count(gone, MINE, day, cap=9) == 0
