@@ -172,7 +172,7 @@ class World:
                 action="update_lead",
                 by=by,
                 label="Changed",
-                before={"lead": lead.pk, "values": {}},
+                before={"lead": lead.pk, "values": {}, "fields": [], "ways": None},
                 versions={},
                 expires_at=timezone.now() + timedelta(hours=1),
             )
