@@ -16,7 +16,8 @@ from rest_framework.response import Response
 
 from crm.actions.intake import receive_inquiry
 from crm.actions.leads import assign_lead, disqualify_lead, snooze_lead, update_lead
-from crm.actions.search import SHORTEST, matching
+from crm.actions.search import matching
+from crm.actions.search_stages import SHORTEST
 from crm.api.base import (
     ApiViewSet,
     Ordering,

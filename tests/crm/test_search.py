@@ -4,6 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from crm.actions import search_stages
 from crm.actions.identity import fold
 from crm.actions.search import EXACT, PART, SLIP, WORD_START, best_of, matching, search_everything
 from crm.errors import InvalidValue
@@ -126,6 +127,49 @@ def test_a_list_keeps_its_order_and_filters_within_the_search():
     a, b = plant("Halden A", country="GB"), plant("Halden B", country="DE")
     assert list(matching(Lead.objects.order_by("-pk"), "halden")) == [b, a]
     assert list(matching(Lead.objects.filter(country="GB"), "halden")) == [a]
+
+
+def _in_a_big_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the few rows were a million: what three of four rows have is common, the four newest are near."""
+    big = "big (first, last, n) AS MATERIALIZED (SELECT min(id), max(id), 1000000 FROM crm_lead)"
+    monkeypatch.setattr(search_stages, "_big", lambda table: big)
+    for name, value in {"SAMPLE": 4, "COMMON": 3, "RECENT": 4, "NEWEST": 3, "ENOUGH": 3}.items():
+        monkeypatch.setattr(search_stages, name, value)
+
+
+@pytest.mark.parametrize("typed", ["gmbh", "mbh", "gm bh"])
+def test_of_what_is_common_in_a_big_table_the_newest_are_found(monkeypatch, typed: str):
+    leads = [plant(f"Garden {n}", "Gmbh Bhd") for n in range(16)]
+    assert len(matching(Lead.objects.all(), typed)) == 16
+    _in_a_big_table(monkeypatch)
+    assert set(matching(Lead.objects.all(), typed)) == set(leads[-3:])
+
+
+def test_what_is_common_but_not_among_the_newest_is_found_wherever_it_is(monkeypatch):
+    leads = [plant(f"Garden {n}", "Gmbh") for n in range(16)]
+    for n in range(4):
+        plant(f"Other {n}")
+    _in_a_big_table(monkeypatch)
+    assert set(matching(Lead.objects.all(), "gmbh")) == set(leads)
+    assert set(matching(Lead.objects.filter(pk__in=[leads[0].pk, leads[9].pk]), "gmbh")) == {
+        leads[0],
+        leads[9],
+    }
+
+
+def test_what_is_rare_in_a_big_table_is_found_wherever_it_is(monkeypatch):
+    rare = plant("Rare Gmbh")
+    for n in range(19):
+        plant(f"Other {n}")
+    _in_a_big_table(monkeypatch)
+    assert list(matching(Lead.objects.all(), "gmbh")) == [rare]
+
+
+def test_an_address_is_not_looked_for_within_words():
+    plant("Known", email="ann@halden.example")
+    plant("Longer", email="joann@halden.example")
+    assert names("ann@halden.example") == ["Known"]
+    assert names("@halden.example") == ["Longer", "Known"]
 
 
 def test_a_limit_outside_one_to_fifty_is_refused():

@@ -175,7 +175,7 @@ def test_search_finds_parts_of_what_people_remember(api: Caller, text: str, expe
 def test_search_counts_only_what_the_caller_may_see(
     token_caller: Callable[..., Caller], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("crm.actions.search.CANDIDATES", 1)
+    monkeypatch.setattr("crm.actions.search_stages.CANDIDATES", 1)
     rep = make_user(team=(team := make_team()))
     make_lead(name="Green one", owner=make_user())
     make_lead(name="Green two", owner=rep, team=team)
