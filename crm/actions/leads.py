@@ -119,10 +119,11 @@ def update_lead(lead_id: int, *, by: Actor, version: int | None = None, **change
 @undoable("update_lead")
 def _undo_update(row: Undo, by: Actor) -> None:
     lead = lead_for_change(row.before["lead"], by=by)
-    values, fields = row.before["values"], row.before["fields"]
+    values = row.before["values"]
+    fields = row.before.get("fields", sorted(values))  # one that an older release left
     for name, value in values.items():
         setattr(lead, name, Lead._meta.get_field(name).to_python(value))  # type: ignore[union-attr]
-    if row.before["ways"]:
+    if row.before.get("ways"):
         put_ways_back(lead, row.before["ways"])
     lead.save_changed(*values, "search_text")
     tell(lead, "lead.changed", _("took back the last change"), by=by, fields=fields)

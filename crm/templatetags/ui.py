@@ -83,7 +83,7 @@ def _constant_part(template_name: str, language: str, is_mac: bool) -> SafeStrin
 def lead_rows(rows: Iterable[Mapping[str, Any]]) -> SafeString:
     """The rows of the list of leads. One format string, because fifty rows of template nodes cost five times
     as much; every value in it is escaped."""
-    nobody = format_html('<span class="faint">–</span>')
+    nobody = format_html('<span class="faint">{}</span>', "–")
     return format_html_join(
         "",
         '<tr><td class="c">{}</td><td class="who2"><a class="rowlink" href="{}"><b>{}</b></a>'
