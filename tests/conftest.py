@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import pytest_django
+from django.core.management import call_command
 from django.db import connection, connections
 from django.db.backends.signals import connection_created
 from django.test import TransactionTestCase
@@ -52,6 +54,19 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:  # type: ignore[mi
     yield
     _tests_run_as_app = False
     connection.close()
+
+
+@pytest.fixture(scope="module")
+def lasting_rows(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> Iterator[None]:
+    """For a module's own fixture of rows that take long to make: they are committed, and gone at its end."""
+    global _tests_run_as_app
+    yield
+    _tests_run_as_app = False
+    with django_db_blocker.unblock():
+        connections.close_all()
+        call_command("flush", verbosity=0, interactive=False)
+        connections.close_all()
+    _tests_run_as_app = True
 
 
 @pytest.fixture(autouse=True)
