@@ -22,6 +22,7 @@ from crm.actions.base import (
 from crm.actions.custom_fields import checked_custom
 from crm.actions.identity import fold
 from crm.actions.intake import checked_amount, checked_currency
+from crm.actions.outcomes import restore_outcome, settle_lead, settle_outcome
 from crm.actions.pipelines import first_stage
 from crm.actions.ranking import Limits, hold_stage, hold_stages, refuse_over_limit, refuse_unused, top_rank
 from crm.actions.steps import Memberships, Step, take, undoable_step
@@ -72,7 +73,8 @@ def create_opportunity(
     """A new opportunity on top of an open stage: the given one, or the first of the lead's source's pipeline
     or of the default one. `values` are of PLAIN. Owner, team and source are the lead's unless given.
 
-    A lead, account or contact must be visible to `by`; the contact's lifecycle becomes "opportunity". Locks
+    A lead, account or contact must be visible to `by`; the contact's lifecycle becomes "opportunity", the
+    outcome of a lead that none of its others has won is unknown again. Locks
     lead, account, contact, stage, in this order. Raises PermissionRefused, InvalidValue naming the field,
     TransitionRefused (the owner has as many in this stage as one may). Publishes OpportunityCreated.
     """
@@ -112,6 +114,8 @@ def create_opportunity(
         if primary_contact.lifecycle in {Lifecycle.LEAD, Lifecycle.CHURNED}:
             primary_contact.lifecycle = Lifecycle.OPPORTUNITY
             primary_contact.save_changed("lifecycle")
+    if lead:
+        settle_lead(lead)
     tell(story_of(card), "opportunity.created", _("opportunity “%s” opened") % card.name, by=by)
     events.publish(events.OpportunityCreated(card.pk))
     return card
@@ -340,24 +344,26 @@ def _undo_plan(row: Undo, by: Actor) -> None:
 @transaction.atomic
 def delete_opportunity(opportunity_id: int, *, by: Actor, version: int | None = None) -> Opportunity:
     """Take an opportunity out of all lists; it can be restored for RESTORE_FOR. A closed one is kept, because
-    figures rest on it: reopen it first.
+    figures rest on it: reopen it first. The lead's outcome follows from what is left.
 
     Raises Opportunity.DoesNotExist, PermissionRefused, VersionConflict, TransitionRefused. Publishes
     OpportunityChanged. Undoable.
     """
+    hold_parents(opportunity_id, strength="NO KEY UPDATE")
     card = opportunity_for_change(opportunity_id, by=by, verb=Verb.DELETE)
     check_version(card, version)
     if not card.is_open:
         raise TransitionRefused(_("A closed opportunity stays in the figures. Reopen it first."))
     card.deleted_at = clock.now()
     card.save_changed("deleted_at")
+    settled = settle_outcome(card)
     tell(story_of(card), "opportunity.deleted", _("deleted “%s”") % card.name, by=by)
     offer_undo(
         "delete_opportunity",
         by=by,
         label=_("Deleted %s") % card.name,
-        before=_undo_of(card),
-        rows=[card],
+        before=_undo_of(card, **settled.before),
+        rows=[*settled.rows, card],
     )
     events.publish(events.OpportunityChanged(card.pk, fields=("deleted_at",)))
     return card
@@ -366,6 +372,7 @@ def delete_opportunity(opportunity_id: int, *, by: Actor, version: int | None = 
 @undoable("delete_opportunity")
 def _undo_delete(row: Undo, by: Actor) -> None:
     _restore(Opportunity.objects.get(pk=row.before["opportunity"]), by=by)
+    restore_outcome(row.before)
 
 
 @transaction.atomic
@@ -375,7 +382,7 @@ def restore_opportunity(opportunity_id: int, *, by: Actor) -> Opportunity:
     Raises Opportunity.DoesNotExist, PermissionRefused, TransitionRefused (deleted too long ago, the stage is
     full for its owner). Publishes OpportunityChanged.
     """
-    hold_parents(opportunity_id)
+    hold_parents(opportunity_id, strength="NO KEY UPDATE")
     card = Opportunity.objects.select_related("stage__pipeline").get(
         pk=opportunity_id, deleted_at__isnull=False
     )
@@ -404,7 +411,9 @@ def restore_opportunity(opportunity_id: int, *, by: Actor) -> Opportunity:
         )
         card.stage, card.stage_entered_at = stage, clock.now()
     card.rank = top_rank(stage.pk)
-    return _restore(card, by=by)
+    _restore(card, by=by)
+    settle_outcome(card)
+    return card
 
 
 def _restore(card: Opportunity, *, by: Actor) -> Opportunity:

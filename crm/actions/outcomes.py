@@ -32,8 +32,9 @@ def settle_outcome(card: Opportunity) -> Settled:
     """Let the lead's outcome and the contact's lifecycle follow from their opportunities.
 
     A lead is won when one of its opportunities is, lost when all are; while one is open its outcome is
-    unknown. A contact becomes a customer with the first won one; it goes back only to where an opportunity
-    had brought it. Needs the locks of both (base.hold_parents). Publishes LeadChanged.
+    unknown; when the last one is deleted it stays as it is. A contact becomes a customer with the first won
+    one; it goes back only to where an opportunity had brought it. Needs the locks of both
+    (base.hold_parents). Publishes LeadChanged.
     """
     settled = Settled()
     if card.lead_id:
@@ -41,6 +42,12 @@ def settle_outcome(card: Opportunity) -> Settled:
     if card.primary_contact_id:
         _settle_contact(Contact.objects.get(pk=card.primary_contact_id), settled)
     return settled
+
+
+def settle_lead(lead: Lead) -> None:
+    """Let a locked lead's outcome follow from its opportunities, one being new. Publishes LeadChanged."""
+    lead.refresh_from_db(fields=["status", "version", *OUTCOME_FIELDS])
+    _settle_lead(lead, Settled())
 
 
 def settle_contact(contact: Contact) -> None:
@@ -54,6 +61,8 @@ def _states(**of: Any) -> set[str]:
 
 def _settle_lead(lead: Lead, settled: Settled) -> None:
     states = _states(lead=lead)
+    if not states:
+        return
     outcome = Outcome.UNKNOWN
     if OpportunityState.WON in states:
         outcome = Outcome.WON
