@@ -132,6 +132,19 @@ def identify(
     return Identity(name, company, address, plain, number, external, keys)
 
 
+def identities_of(name: str, company: str, points: Iterable[tuple[str, str]]) -> list[Identity]:
+    """One identity for each stored way to reach somebody (kind, normal form); without any, the name's."""
+    return [
+        identify(
+            name=name,
+            company=company,
+            email=norm if kind == KeyKind.EMAIL else "",
+            phone=norm if kind == KeyKind.PHONE else "",
+        )
+        for kind, norm in points
+    ] or [identify(name=name, company=company)]
+
+
 def lock_identities(keys: Iterable[tuple[str, str]]) -> None:
     """Hold these keys until the transaction ends, so that two doors cannot create the same person twice.
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from crm import events
 from crm.actions.base import check_version, lead_for_change, offer_undo, tell, undoable
 from crm.actions.custom_fields import checked_custom
-from crm.actions.identity import identify, lock_identities, normalise_email, normalise_phone
+from crm.actions.identity import identify, identities_of, lock_identities, normalise_email, normalise_phone
 from crm.actions.intake import LENGTHS, checked_amount, checked_country, checked_currency
 from crm.actions.lead_moves import (
     disqualify_lead,
@@ -224,16 +224,9 @@ def _replace_point(lead: Lead, kind: PointKind, raw: str) -> None:
 
 def _identify_again(lead: Lead) -> None:
     """Rebuild what the lead is recognised by, under its keys' locks."""
-    points = list(lead.contact_points.order_by("pk"))
-    identities = [
-        identify(
-            name=lead.name,
-            company=lead.company,
-            email=point.norm if point.kind == PointKind.EMAIL else "",
-            phone=point.norm if point.kind == PointKind.PHONE else "",
-        )
-        for point in points
-    ] or [identify(name=lead.name, company=lead.company)]
+    identities = identities_of(
+        lead.name, lead.company, lead.contact_points.order_by("pk").values_list("kind", "norm")
+    )
     keys = list(dict.fromkeys(key for identity in identities for key in identity.keys))
     lock_identities(keys)
     lead.match_keys.exclude(kind="external").delete()

@@ -58,6 +58,7 @@ LINES: dict[str, list[str] | None] = {
     "privacy": ["erase", NO_ID],
     "prune": [],
     "qcluster_watch": ["--check"],
+    "rebuild_match_keys": [],
     "recount_dashboard": [],
     "scripted_llm": None,
     "seed_bench": ["--leads", "1"],
@@ -211,7 +212,9 @@ def test_a_dry_run_writes_nothing_and_the_real_run_does(line: list[str], folder:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("name", ["find_duplicates", "prune", "recount_dashboard", "audit_verify"])
+@pytest.mark.parametrize(
+    "name", ["find_duplicates", "prune", "rebuild_match_keys", "recount_dashboard", "audit_verify"]
+)
 def test_two_at_once_do_the_work_once(name: str):
     for _number in range(3):
         make_lead(name="Ada Byron", company="Engines Ltd", email="ada@example.com")
