@@ -224,7 +224,8 @@ def _text_fact(row: dict[str, Any], hidden: list[tuple[str, str]]) -> Fact:
 def _texts_of(leads: Mapping[int, Lead]) -> Mapping[int, list[dict[str, Any]]]:
     """The newest texts of each lead, oldest first. Three queries."""
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in _newest(Inquiry.objects.filter(lead__in=leads).exclude(message=""), "message", "received_at"):
+    asked = Inquiry.objects.genuine().filter(lead__in=leads).exclude(message="")
+    for row in _newest(asked, "message", "received_at"):
         found[row["lead_id"]].append(row | {"kind": "inquiry", "is_ours": False})
     messages = Message.objects.filter(lead__in=leads, state__in=["received", "sent"]).exclude(text="")
     for row in _newest(messages, "text", "occurred_at", "direction"):

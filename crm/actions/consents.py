@@ -14,7 +14,7 @@ from crm import clock
 from crm.actions.audit import audit
 from crm.actions.base import tell
 from crm.actions.identity import normalise_email, normalise_phone
-from crm.errors import InvalidValue
+from crm.errors import InvalidValue, TransitionRefused
 from crm.keyed_hash import keyed_hash
 from crm.models import (
     Actor,
@@ -69,8 +69,10 @@ def record_consent(
     """Write down that somebody agreed, or took it back. Rows are never changed: the newest counts.
 
     `evidence` says how it is known, e.g. {"form": "garden", "ip": "203.0.113.0/24"}. Raises InvalidValue
-    (`address`, `purpose`, `state`, `basis`).
+    (`address`, `purpose`, `state`, `basis`), PermissionRefused.
     """
+    for record in (lead, contact):
+        require(by, Verb.EDIT, record)
     purpose = " ".join(purpose.split())
     if not 1 <= len(purpose) <= PURPOSES_LENGTH:
         raise InvalidValue(_("Name the purpose in at most 60 characters."), field="purpose")
@@ -99,6 +101,27 @@ def record_consent(
         words = _("agreed to: %s") if state == ConsentState.GIVEN else _("withdrew the consent to: %s")
         tell(subjects, f"consent.{state}", words % purpose, by=by)
     return consent
+
+
+@transaction.atomic
+def withdraw_consent(consent_id: int, *, by: Actor) -> Consent:
+    """Write down that a consent which was given is taken back. Raises Consent.DoesNotExist,
+    PermissionRefused, TransitionRefused (it is a withdrawal), InvalidValue (the address was erased).
+    """
+    given = Consent.objects.visible_to(by).select_related("lead", "contact").get(pk=consent_id)
+    if given.state != ConsentState.GIVEN:
+        raise TransitionRefused(_("This says that it was taken back."))
+    return record_consent(
+        by=by,
+        address=given.norm,
+        purpose=given.purpose,
+        state=ConsentState.WITHDRAWN,
+        channel=given.channel,
+        basis=given.basis,
+        lead=given.lead,
+        contact=given.contact,
+        evidence={"entered": "by hand", "consent": str(given.public_id)},
+    )
 
 
 def has_consent(channel: str, address: str, purpose: str) -> bool:

@@ -320,7 +320,7 @@ def _evidence_of(lead_ids: Sequence[int]) -> Iterable[Evidence]:
     with_domain = set(
         MatchKey.objects.filter(lead__in=leads, kind=KeyKind.DOMAIN).values_list("lead", flat=True)
     )
-    inquiries = _newest(Inquiry.objects.filter(lead__in=leads), "message", "received_at")
+    inquiries = _newest(Inquiry.objects.genuine().filter(lead__in=leads), "message", "received_at")
     messages = _newest(Message.objects.filter(lead__in=leads, direction=Direction.IN), "text", "occurred_at")
     for lead_id, lead in leads.items():
         asked, replied = inquiries.get(lead_id, []), messages.get(lead_id, [])

@@ -125,7 +125,7 @@ def stages_of(rows: QuerySet[Any], text: str) -> tuple[str, list[Any]]:
 def _asked(rows: QuerySet[Any], those: "_Rows", text: str, words: list[str]) -> Iterator[tuple[int, _Sql]]:
     """The stages that this text can have, each with the statement of its rows."""
     table = rows.model._meta.db_table
-    if hasattr(rows.model, "match_keys") and (keys := _keys(text)):
+    if hasattr(rows.model, "match_keys") and (keys := keys_of_text(text)):
         owned = rows.order_by().filter(match_keys__kind=keys[0], match_keys__value__in=keys[1])
         yield EXACT, owned.values("pk").query.sql_with_params()
     yield WORD_START, those.where(*_begin(table, words))
@@ -168,7 +168,7 @@ def _recent(table: str, those: "_Rows", words: list[str], stage: int, gate: str)
     return f"recent_{stage} (id) AS MATERIALIZED ({clause})", [*values, *patterns]
 
 
-def _keys(text: str) -> tuple[str, list[str]] | None:
+def keys_of_text(text: str) -> tuple[str, list[str]] | None:
     """The kind and forms of the match key that the whole text is, if it is one."""
     text = _clean(text)
     if "@" in text:

@@ -1,55 +1,114 @@
-"""Organisations and people that are known beyond a lead."""
+"""Organisations and people that are known beyond a lead, made and changed by the actions of all doors."""
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
+from unfold.widgets import UnfoldAdminTextInputWidget
 
+from crm.actions.accounts import create_account, create_contact, update_account, update_contact
+from crm.admin.base import CheckedByAction
 from crm.admin.duplicates import MergeTwo
-from crm.models import Account, Contact
+from crm.admin.privacy import PersonActs
+from crm.models import Account, Actor, Contact
+from crm.permissions import Verb
+
+
+class IdentityAdmin(MergeTwo):
+    """What stays, whatever becomes of a lead. It belongs to who makes it."""
+
+    form = CheckedByAction
+    change_verb, add_verb = Verb.EDIT, Verb.CREATE
+    list_select_related: Any = ("owner", "team")
+    search_fields = ("search_text",)
+    readonly_fields: Any = ("owner", "team", "created_at", "updated_at")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        names = super().get_fields(request, obj)
+        return names if obj else [name for name in names if name not in self.readonly_fields]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related(*self.list_select_related)
+
+
+class AccountForm(CheckedByAction):
+    """An address without a scheme is one of https."""
+
+    website = forms.URLField(
+        max_length=300,
+        required=False,
+        assume_scheme="https",
+        label=gettext_lazy("website"),
+        widget=UnfoldAdminTextInputWidget,
+    )
 
 
 @admin.register(Account)
-class AccountAdmin(MergeTwo):
+class AccountAdmin(IdentityAdmin):
     """Organisations."""
 
+    form = AccountForm
     list_display = ("name", "domain", "industry", "country", "owner", "team")
-    list_select_related = ("owner", "team")
     list_filter = ("size_band", "owner")
-    search_fields = ("search_text",)
     fields = (
-        "name",
-        "domain",
-        "industry",
-        "size_band",
-        "website",
-        "address",
-        "country",
-        "owner",
-        "team",
-        "custom",
-        "created_at",
-        "updated_at",
+        *("name", "domain", "industry", "size_band", "website", "address", "country", "custom"),
+        *IdentityAdmin.readonly_fields,
     )
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Account:
+        if record_id is None:
+            return create_account(by=actor, **changes)
+        return update_account(record_id, by=actor, **changes)
+
+
+class ContactForm(CheckedByAction):
+    """With the address and the number that count, which are rows of their own."""
+
+    email = forms.CharField(
+        max_length=320, required=False, label=gettext_lazy("e-mail"), widget=UnfoldAdminTextInputWidget
+    )
+    phone = forms.CharField(
+        max_length=60, required=False, label=gettext_lazy("phone"), widget=UnfoldAdminTextInputWidget
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            points = self.instance.contact_points.filter(is_primary=True).values_list("kind", "raw")
+            for kind, raw in points:
+                if kind in self.fields:
+                    self.fields[kind].initial = raw
 
 
 @admin.register(Contact)
-class ContactAdmin(MergeTwo):
+class ContactAdmin(IdentityAdmin, PersonActs):
     """People."""
 
+    form = ContactForm
     list_display = ("full_name", "title", "account", "lifecycle", "do_not_contact", "owner", "team")
     list_select_related = ("account", "owner", "team")
     list_filter = ("lifecycle", "do_not_contact", "owner")
-    search_fields = ("search_text",)
+    autocomplete_fields = ("account",)
+    actions = (*MergeTwo.actions, *PersonActs.actions)
     fields = (
-        "full_name",
-        "title",
-        "account",
-        "country",
-        "locale",
-        "time_zone",
-        "lifecycle",
-        "do_not_contact",
-        "owner",
-        "team",
-        "custom",
-        "created_at",
-        "updated_at",
+        *("full_name", "title", "account", "email", "phone", "country", "locale", "time_zone"),
+        *("lifecycle", "do_not_contact", "custom"),
+        *IdentityAdmin.readonly_fields,
     )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The form's own fields are none of the model's."""
+        kwargs["fields"] = [
+            name
+            for name in self.get_fields(request, obj)
+            if name not in {"email", "phone", "seen_version", *self.readonly_fields}
+        ]
+        return super().get_form(request, obj, change, **kwargs)
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Contact:
+        if record_id is None:
+            return create_contact(by=actor, **changes)
+        return update_contact(record_id, by=actor, **changes)

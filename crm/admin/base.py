@@ -5,6 +5,7 @@ that change the record; a form carries the version it showed, so that nobody ove
 seen. Lists count to CappedPaginator.most and run no query per row.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django import forms
@@ -22,7 +23,7 @@ from unfold.admin import ModelAdmin
 
 from crm.actions.search import matching
 from crm.admin.history import SHOWN, changes_of
-from crm.errors import CRMError
+from crm.errors import CRMError, InvalidValue
 from crm.models import Actor, Lead, User
 from crm.permissions import Owned, Reach, Verb, may, reach
 
@@ -224,6 +225,14 @@ class RecordAdmin(ModelAdmin):
         saved = self.save_by_action(Actor.of(_user(request)), obj.pk, **changes)
         obj.pk = saved.pk
         obj.refresh_from_db()
+
+
+def the_only_one(values: dict[str, Any], names: Sequence[str]) -> Any:
+    """Take the record that something is about out of the values, or None. Raises InvalidValue for two."""
+    found = [(name, record) for name in names if (record := values.pop(name, None)) is not None]
+    if len(found) > 1:
+        raise InvalidValue(_("Choose one record that it is about, not two."), field=found[1][0])
+    return found[0][1] if found else None
 
 
 def keep_only_ours(site: admin.AdminSite) -> None:

@@ -1,5 +1,6 @@
 """The arrows of a lead's life in the admin's list: each asks what it needs, then calls the action."""
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -10,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from crm.actions.ai_switch import switch_ai
 from crm.actions.conversion import convert_lead
 from crm.actions.conversion_offers import conversion_offers
 from crm.actions.lead_plans import default_plan
@@ -50,7 +52,7 @@ class LeadActs(SoftDeleted):
     """A list of leads on which people act. One lead that refuses does not hold back the others."""
 
     actions: Any = (
-        *("convert", "assign", "disqualify", "reopen", "snooze"),
+        *("convert", "assign", "disqualify", "reopen", "snooze", "ai_off", "ai_on"),
         *("remove_selected", "restore_selected"),
     )
 
@@ -78,6 +80,14 @@ class LeadActs(SoftDeleted):
     def snooze(self, request: HttpRequest, rows: QuerySet[Lead]) -> HttpResponse | None:
         title = gettext_lazy("Snooze")
         return do_to_each(self, request, rows, snooze_lead, title=title, form=SnoozeForm)
+
+    @admin.action(description=gettext_lazy("No AI: let no agent read them"), permissions=["change"])
+    def ai_off(self, request: HttpRequest, rows: QuerySet[Lead]) -> HttpResponse | None:
+        return do_to_each(self, request, rows, partial(switch_ai, is_off=True))
+
+    @admin.action(description=gettext_lazy("Let agents read them"), permissions=["change"])
+    def ai_on(self, request: HttpRequest, rows: QuerySet[Lead]) -> HttpResponse | None:
+        return do_to_each(self, request, rows, partial(switch_ai, is_off=False))
 
     @admin.action(description=gettext_lazy("Delete"), permissions=["remove"])
     def remove_selected(self, request: HttpRequest, rows: QuerySet[Lead]) -> HttpResponse | None:

@@ -11,20 +11,21 @@ from crm.admin.base import RecordAdmin
 from crm.admin.bulk import DeletedFilter
 from crm.admin.duplicates import MergeTwo
 from crm.admin.lead_acts import LeadActs
-from crm.models import Actor, ContactPoint, Inquiry, Lead, Score, TimelineEvent
+from crm.admin.privacy import PersonActs
+from crm.models import Actor, ContactPoint, Lead, Score, ScoreOutcome, ScoreOverride, TimelineEvent
 from crm.permissions import Verb
 
 
 @admin.register(Lead)
-class LeadAdmin(LeadActs, MergeTwo):
+class LeadAdmin(LeadActs, MergeTwo, PersonActs):
     """Repair of a lead's own fields."""
 
     change_verb = Verb.EDIT
     list_display = ("name", "company", "status", "score", "owner", "source", "created_at")
     list_select_related = ("owner", "source")
-    list_filter = ("status", "source", "owner", DeletedFilter)
+    list_filter = ("status", "source", "owner", "is_ai_off", DeletedFilter)
     ordering = ("-created_at",)
-    actions = (*LeadActs.actions, *MergeTwo.actions)
+    actions = (*LeadActs.actions, *MergeTwo.actions, *PersonActs.actions)
     search_fields = ("search_text",)
     fields = (
         "name",
@@ -45,6 +46,7 @@ class LeadAdmin(LeadActs, MergeTwo):
         "score",
         "score_source",
         "next_action_at",
+        "is_ai_off",
         "created_at",
         "updated_at",
     )
@@ -68,16 +70,6 @@ class ContactPointAdmin(RecordAdmin):
     list_filter = ("kind", "state")
 
 
-@admin.register(Inquiry)
-class InquiryAdmin(RecordAdmin):
-    """What came in, as it came in."""
-
-    lead_path = "lead"
-    list_display = ("received_at", "channel", "source", "state", "lead")
-    list_select_related = ("source", "lead")
-    list_filter = ("channel", "state")
-
-
 @admin.register(Score)
 class ScoreAdmin(RecordAdmin):
     """Judgements, never edited."""
@@ -86,6 +78,25 @@ class ScoreAdmin(RecordAdmin):
     list_display = ("lead", "kind", "value", "band", "is_current", "provider", "created_at")
     list_select_related = ("lead",)
     list_filter = ("kind", "is_current")
+
+
+@admin.register(ScoreOutcome)
+class ScoreOutcomeAdmin(RecordAdmin):
+    """What came of scored leads: how scores are graded."""
+
+    lead_path = "lead"
+    list_display = ("at", "lead", "score", "label", "horizon_days")
+    list_select_related = ("lead", "score")
+    list_filter = ("label", "horizon_days")
+
+
+@admin.register(ScoreOverride)
+class ScoreOverrideAdmin(RecordAdmin):
+    """Where a person knew better, and why."""
+
+    lead_path = "lead"
+    list_display = ("created_at", "lead", "score", "value", "user", "reason")
+    list_select_related = ("lead", "score", "user")
 
 
 @admin.register(TimelineEvent)

@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from crm.actions.attachments import add_attachment, remove_attachment
 from crm.actions.audit import audit
-from crm.admin.base import ActionForm, RecordAdmin
-from crm.errors import CRMError
+from crm.admin.base import ActionForm, RecordAdmin, the_only_one
+from crm.errors import CRMError, InvalidValue
 from crm.models import Actor, Attachment, CallLog, Note, Role, User
 from crm.permissions import Verb
 
@@ -61,10 +61,16 @@ class CallLogAdmin(RecordAdmin):
     list_filter = ("direction", "disposition")
 
 
+ABOUT = ("lead", "contact", "account", "opportunity")
+
+
 class AttachmentForm(ActionForm):
-    """A file to store."""
+    """A file to store, and the one record that it belongs to: the page says so in words."""
 
     file = forms.FileField(label=gettext_lazy("file"))
+
+    def _get_validation_exclusions(self) -> set[str]:
+        return {*super()._get_validation_exclusions(), *ABOUT}  # type: ignore[misc]
 
 
 @admin.register(Attachment)
@@ -87,18 +93,18 @@ class AttachmentAdmin(RecordAdmin):
         "opportunity", "uploaded_by", "created_at",
     )  # fmt: skip
     readonly_fields = ("download",)
-    autocomplete_fields = ("lead",)
+    autocomplete_fields = ABOUT
     actions = ("remove",)
 
     def get_form(
         self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
         if obj is None:
-            kwargs |= {"form": AttachmentForm, "fields": ["lead"]}
+            kwargs |= {"form": AttachmentForm, "fields": ABOUT}
         return super().get_form(request, obj, change, **kwargs)
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return ["file", "lead"] if obj is None else super().get_fields(request, obj)
+        return ["file", *ABOUT] if obj is None else super().get_fields(request, obj)
 
     @admin.display(description=gettext_lazy("download"))
     def download(self, attachment: Attachment) -> str:
@@ -106,10 +112,10 @@ class AttachmentAdmin(RecordAdmin):
         return format_html('<a href="{}">{}</a>', address, _("Download"))
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Attachment:
-        lead, file = changes.get("lead"), changes["file"]
-        if lead is None:
-            raise CRMError(_("Choose the lead that it belongs to."), field="lead")
-        return add_attachment(lead, by=actor, file=file, file_name=file.name)
+        about, file = the_only_one(changes, ABOUT), changes["file"]
+        if about is None:
+            raise InvalidValue(_("Choose the record that it belongs to."), field="lead")
+        return add_attachment(about, by=actor, file=file, file_name=file.name)
 
     def has_remove_permission(self, request: HttpRequest) -> bool:
         return self.has_add_permission(request)

@@ -23,7 +23,7 @@ from crm.actions.work import (
     snooze_task,
     update_task,
 )
-from crm.admin.base import ActionForm, RecordAdmin
+from crm.admin.base import ActionForm, RecordAdmin, the_only_one
 from crm.admin.bulk import do_to_each
 from crm.admin.people import SetUpAdmin
 from crm.models import Actor, AssignmentLog, AssignmentRule, Notification, Task, User
@@ -43,10 +43,10 @@ class AssigneeForm(forms.Form):
 
 
 class TaskForm(ActionForm):
-    """The action says in words what a series lacks; the constraint would only give its name."""
+    """The action says in words what a series lacks, or two records are too many; constraints give names."""
 
     def _get_validation_exclusions(self) -> set[str]:
-        return {*super()._get_validation_exclusions(), "recurrence"}  # type: ignore[misc]
+        return {*super()._get_validation_exclusions(), "recurrence", *ABOUT}  # type: ignore[misc]
 
 
 @admin.register(Task)
@@ -70,7 +70,7 @@ class TaskAdmin(RecordAdmin):
         "recurs_every",
         "recurs_until",
         "assignee",
-        "lead",
+        *ABOUT,
         "state",
         "outcome",
         "done_at",
@@ -78,8 +78,8 @@ class TaskAdmin(RecordAdmin):
         "reminded_at",
         "created_by",
     )
-    readonly_fields = fields[11:]
-    autocomplete_fields = ("assignee", "lead")
+    readonly_fields = fields[13:]
+    autocomplete_fields = ("assignee", *ABOUT)
     actions = ("complete", "snooze_a_day", "snooze_a_week", "give", "cancel")
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -99,8 +99,8 @@ class TaskAdmin(RecordAdmin):
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Task:
         assignee = changes.pop("assignee", None)
         if record_id is None:
-            about = [found for name in ABOUT if (found := changes.pop(name, None)) is not None]
-            return create_task(by=actor, about=about[0] if about else None, assignee=assignee, **changes)
+            about = the_only_one(changes, ABOUT)
+            return create_task(by=actor, about=about, assignee=assignee, **changes)
         if assignee is not None:
             changes["version"] = reassign_task(
                 record_id, by=actor, assignee=assignee, version=changes["version"]

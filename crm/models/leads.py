@@ -5,16 +5,16 @@ from typing import Self
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models import F, Func, Q, Value
+from django.db.models import Exists, F, Func, Q, Subquery, Value
 from django.utils.translation import gettext_lazy as _
 
 from crm import clock
 from crm.errors import TransitionRefused
 from crm.models.accounts import Account, Contact
-from crm.models.actors import ActorKind
+from crm.models.actors import Actor, ActorKind
 from crm.models.base import Record, VersionedRecord, choices_known
 from crm.models.ownership import LANE, WORDS, OwnedQuerySet, exactly_one
-from crm.models.users import Team, User
+from crm.models.users import Role, Team, TeamMember, User
 
 
 class Channel(models.TextChoices):
@@ -451,6 +451,29 @@ class InquiryState(models.TextChoices):
     FAILED = "failed", _("Failed")
 
 
+class InquiryQuerySet(models.QuerySet["Inquiry"]):
+    def visible_to(self, who: User | Actor) -> Self:
+        """Those of leads that this person may read. What has no lead (spam, failed, not confirmed) is a
+        manager's if it would go into the pool of a team of theirs, and an admin's.
+        """
+        user = who.user if isinstance(who, Actor) else who
+        if user is None or (user.is_active and user.role == Role.ADMIN):
+            return self
+        of_leads = Q(lead__in=Lead.objects.visible_to(user))
+        if not user.is_active or user.role != Role.MANAGER:
+            return self.filter(of_leads)
+        mine = TeamMember.objects.filter(user=user)
+        first = Team.objects.order_by("pk").values("pk")[:1]
+        pool = Q(source__default_team__in=mine.values("team")) | Q(
+            Exists(mine.filter(team=Subquery(first))), source__default_team=None
+        )
+        return self.filter(of_leads | Q(pool, lead=None))
+
+    def genuine(self) -> Self:
+        """What nobody and nothing marked as spam."""
+        return self.exclude(state=InquiryState.SPAM)
+
+
 class Inquiry(Record):
     """What came in, as it came in. Never edited, may repeat; `idempotency_key` makes a resend harmless."""
 
@@ -472,6 +495,8 @@ class Inquiry(Record):
         Lead, models.SET_NULL, null=True, blank=True, related_name="inquiries", db_index=False
     )
     received_at = models.DateTimeField(default=clock.now)
+
+    objects = InquiryQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "inquiries"
@@ -577,6 +602,19 @@ class KeyKind(models.TextChoices):
 STRONG_KEYS = (KeyKind.EMAIL, KeyKind.PHONE, KeyKind.EXTERNAL)
 
 
+class MatchKeyQuerySet(models.QuerySet["MatchKey"]):
+    def visible_to(self, who: User | Actor) -> Self:
+        """Keys of what this person may read."""
+        user = who.user if isinstance(who, Actor) else who
+        if user is None or (user.is_active and user.role == Role.ADMIN):
+            return self
+        return self.filter(
+            Q(lead__in=Lead.objects.visible_to(user))
+            | Q(contact__in=Contact.objects.visible_to(user))
+            | Q(account__in=Account.objects.visible_to(user))
+        )
+
+
 class MatchKey(models.Model):
     """What a lead, contact or account is recognised by. Derived from its data; may be rebuilt at any time.
 
@@ -595,6 +633,8 @@ class MatchKey(models.Model):
     )
     kind = models.CharField(max_length=12, choices=KeyKind)
     value = models.CharField(max_length=420)
+
+    objects = MatchKeyQuerySet.as_manager()
 
     class Meta:
         constraints = [

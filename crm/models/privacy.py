@@ -1,14 +1,17 @@
 """What people allowed, what they forbade, and what was erased."""
 
+from typing import Self
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from crm import clock
 from crm.models.accounts import Contact
+from crm.models.actors import Actor
 from crm.models.base import Record, choices_known
 from crm.models.leads import CaptureForm, Lead
-from crm.models.users import User
+from crm.models.users import Role, User
 
 
 class ReachChannel(models.TextChoices):
@@ -61,6 +64,17 @@ class LawfulBasis(models.TextChoices):
     LEGITIMATE_INTEREST = "legitimate_interest", _("Legitimate interest")
 
 
+class ConsentQuerySet(models.QuerySet["Consent"]):
+    def visible_to(self, who: User | Actor) -> Self:
+        """Of leads and contacts that this person may read; of nobody's (not confirmed yet), an admin's."""
+        user = who.user if isinstance(who, Actor) else who
+        if user is None or (user.is_active and user.role == Role.ADMIN):
+            return self
+        return self.filter(
+            Q(lead__in=Lead.objects.visible_to(user)) | Q(contact__in=Contact.objects.visible_to(user))
+        )
+
+
 class Consent(Record):
     """That somebody agreed, or took it back: to what, in which words (`text`, `text_version`), and how that
     is known (`evidence`). The newest row for (address, purpose) counts.
@@ -79,6 +93,8 @@ class Consent(Record):
     text_version = models.CharField(max_length=60, blank=True)
     evidence = models.JSONField(default=dict, blank=True)
     at = models.DateTimeField(default=clock.now)
+
+    objects = ConsentQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -106,6 +122,15 @@ class PrivacyState(models.TextChoices):
     REFUSED = "refused", _("Refused")
 
 
+class PrivacyRequestQuerySet(models.QuerySet["PrivacyRequest"]):
+    def visible_to(self, who: User | Actor) -> Self:
+        """An admin's are all, anybody else's their own."""
+        user = who.user if isinstance(who, Actor) else who
+        if user is None or (user.is_active and user.role == Role.ADMIN):
+            return self
+        return self.filter(requested_by=user) if user.is_active else self.none()
+
+
 class PrivacyRequest(Record):
     """Somebody asks what is known about them, or to be forgotten. Holds no personal data: `lead_ids` and
     `contact_ids` are public ids, `counts` numbers by table.
@@ -120,6 +145,8 @@ class PrivacyRequest(Record):
     approved_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
     done_at = models.DateTimeField(null=True, blank=True)
     counts = models.JSONField(default=dict)
+
+    objects = PrivacyRequestQuerySet.as_manager()
 
     class Meta:
         constraints = [

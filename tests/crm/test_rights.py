@@ -85,9 +85,11 @@ SET_UP = (
     "crm/pipeline",
     "crm/stage",
     "crm/exchangerate",
+    "crm/suppression",
+    "crm/erasureledger",
 )
-# People come by invitation, stages are made on their pipeline's page.
-ADDED = tuple(page for page in SET_UP if page not in {"crm/user", "crm/stage"})
+# People come by invitation, stages are made on their pipeline's page, erasure writes its own ledger.
+ADDED = tuple(page for page in SET_UP if page not in {"crm/user", "crm/stage", "crm/erasureledger"})
 READ = (
     "crm/lead",
     "crm/followup",
@@ -96,11 +98,13 @@ READ = (
     "crm/score",
     "crm/timelineevent",
     "crm/auditlog",
-    "crm/account",
-    "crm/contact",
     "crm/stagechange",
+    "crm/matchkey",
+    "crm/scoreoutcome",
+    "crm/scoreoverride",
+    "crm/privacyrequest",
 )
-OPENED = ("crm/opportunity",)  # made here, too, by those who may
+OPENED = ("crm/opportunity", "crm/account", "crm/contact", "crm/consent")  # made here, too, by those who may
 # Addresses whose answers are shown elsewhere: sign-in by tests/gardenos; the admin's, of which TABLE holds
 # examples, because all its pages stand on RecordAdmin, by tests/crm/test_admin.py.
 ELSEWHERE = re.compile(r"/accounts/.*|/admin/.*")

@@ -100,7 +100,7 @@ def _value(field: models.Field) -> Any:
     if isinstance(field, models.IntegerField | models.DecimalField):
         return next(_number) % 90 + 1
     if isinstance(field, models.EmailField):
-        return f"person{next(_number)}@example.com"
+        return f"row{next(_number)}@example.com"
     return f"{field.name}-{next(_number)}"[: field.max_length or 60]
 
 
