@@ -138,5 +138,19 @@ def make_export(by: User) -> Job:
     )
 
 
+def make_bulk(by: User) -> Job:
+    """A bulk act of theirs that is done, as a row."""
+    cursor = {
+        "phase": "run",
+        "act": "disqualify",
+        "target": "lead",
+        "values": {"reason": "spam"},
+        "token": None,
+    }
+    return Job.objects.create(
+        kind="bulk", created_by=by, state=JobState.DONE, cursor=cursor, finished_at=clock.now()
+    )
+
+
 def actor(user: User) -> Actor:
     return Actor.of(user)

@@ -75,7 +75,6 @@ def start_bulk(
     )
     job.total = _write_down(job, rows)
     job.result = {"missing": max(asked - job.total, 0) if asked is not None else 0}
-    job.save(update_fields=["total", "result"])
     undo_row = offer_undo(
         "bulk",
         by=by,
@@ -84,9 +83,26 @@ def start_bulk(
         rows=[],
         window=UNDO_FOR,
     )
+    assert undo_row is not None  # a person asked
     job.undo_offer = undo_row  # type: ignore[attr-defined]
+    job.cursor["undo"] = str(undo_row.public_id)
+    job.save(update_fields=["total", "result", "cursor"])
     events.publish(events.BulkDue(job.pk))
     return job
+
+
+def own_bulk(by: Actor) -> QuerySet[Job]:
+    """The bulk jobs that this person started."""
+    return Job.objects.filter(kind=KIND, created_by=by.user) if by.user else Job.objects.none()
+
+
+def bulk_undo(job: Job) -> Undo | None:
+    """How the job can be taken back. None: it changed nothing, is taken back already, or it is too late."""
+    if job.cursor["phase"] == UNDO or not BulkRow.objects.filter(job=job, state=BulkState.CHANGED).exists():
+        return None
+    return Undo.objects.filter(
+        public_id=job.cursor["undo"], undone_at=None, expires_at__gt=clock.now()
+    ).first()
 
 
 def _selected(

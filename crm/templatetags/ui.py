@@ -79,20 +79,27 @@ def _constant_part(template_name: str, language: str, is_mac: bool) -> SafeStrin
     return SafeString(get_template(template_name).render({"is_mac": is_mac}))
 
 
+_PICK = (
+    '<td class="pick"><label><input type="checkbox" class="check" name="lead" value="{}" aria-label="{}">'
+    "</label></td>"
+)
+
+
 @register.simple_tag
-def lead_rows(rows: Iterable[Mapping[str, Any]]) -> SafeString:
-    """The rows of the list of leads. One format string, because fifty rows of template nodes cost five times
-    as much; every value in it is escaped."""
-    nobody = format_html('<span class="faint">{}</span>', "–")
+def lead_rows(rows: Iterable[Mapping[str, Any]], may_pick: bool = False) -> SafeString:
+    """The rows of the list of leads, with boxes to choose them. One format string, because fifty rows of
+    template nodes cost five times as much; every value in it is escaped."""
+    nobody, pick = format_html('<span class="faint">{}</span>', "–"), _("Select %(name)s")
     return format_html_join(
         "",
-        '<tr><td class="c">{}</td><td class="who2"><a class="rowlink" href="{}"><b>{}</b></a>'
+        '<tr>{}<td class="c">{}</td><td class="who2"><a class="rowlink" href="{}"><b>{}</b></a>'
         '<span class="muted co">{}</span></td>'
         '<td class="hide-sm"><span class="stage {}">{}</span></td><td class="hide-sm">{}</td>'
         '<td class="hide-md"><span class="muted">{}</span></td><td class="r num">{}</td>'
         '<td class="hide-sm {}">{}</td><td class="r num faint hide-md" title="{}">{}</td></tr>',
         (
             (
+                format_html(_PICK, row["public_id"], pick % {"name": row["name"]}) if may_pick else "",
                 _score(row["score"], "sm", get_language() or ""),
                 row["url"],
                 row["name"],

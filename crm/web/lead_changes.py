@@ -1,6 +1,6 @@
 """What people change on a lead page: fields in place, notes, owner, sleep, the end, and undo."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -80,10 +80,10 @@ def _save_field(request: HttpRequest, one: Lead, line: DetailField) -> Lead:
     """Call the action that owns the field. Raises CRMError."""
     value, actor = request.POST.get("value", ""), by(request)
     if line.kind == "owner":
-        return assign_lead(one.pk, by=actor, owner=_chosen_owner(value))
+        return assign_lead(one.pk, by=actor, owner=chosen_owner(value))
     version = _version_to_send(request, one, line)
     if line.kind == "plan":
-        at = _local_time(value, "at") if value else None
+        at = local_time(value, "at") if value else None
         return plan_next_action(one.pk, by=actor, at=at, kind=request.POST.get("extra", ""), version=version)
     if line.name.startswith(CUSTOM):
         key = line.name.removeprefix(CUSTOM)
@@ -159,17 +159,23 @@ def owners(user: User, one: Lead) -> list[tuple[str, str]]:
 
     The present owner is always among them, or a form about something else would give the lead away.
     """
-    people = User.objects.active().exclude(role=Role.READ_ONLY)
-    if user.role != Role.ADMIN and one.team_id:
-        people = people.filter(memberships__team=one.team_id)
-    listed = [(str(person.public_id), str(person)) for person in people.order_by("name", "email")[:200]]
+    teams = [one.team_id] if one.team_id else None
+    listed = listed_people(user, teams)
     now = one.owner
     if now is not None and (str(now.public_id), str(now)) not in listed:
         listed.insert(0, (str(now.public_id), str(now)))
     return [("", _("Nobody (team’s pool)")), *listed]
 
 
-def _chosen_owner(value: str) -> User | None:
+def listed_people(user: User, teams: Sequence[int] | None) -> list[tuple[str, str]]:
+    """People who can own leads, by public id: an admin sees all of them, others those of these teams."""
+    people = User.objects.active().exclude(role=Role.READ_ONLY)
+    if user.role != Role.ADMIN and teams is not None:
+        people = people.filter(memberships__team__in=teams).distinct()
+    return [(str(person.public_id), str(person)) for person in people.order_by("name", "email")[:200]]
+
+
+def chosen_owner(value: str) -> User | None:
     if not value:
         return None
     public_id = read_uuid(value)
@@ -179,7 +185,7 @@ def _chosen_owner(value: str) -> User | None:
     return owner
 
 
-def _local_time(value: str, field: str) -> datetime:
+def local_time(value: str, field: str) -> datetime:
     """A datetime-local value in the person's zone. Raises InvalidValue."""
     try:
         at = parse_datetime(value)
@@ -249,7 +255,7 @@ def lead_snooze(request: HttpRequest, public_id: UUID) -> HttpResponse:
     value = request.POST.get("until", "") or request.POST.get("own", "")
 
     def act() -> Lead:
-        return snooze_lead(one.pk, by=by(request), until=_local_time(value, "until"))
+        return snooze_lead(one.pk, by=by(request), until=local_time(value, "until"))
 
     return _act(request, one, act, _("%(name)s sleeps") % {"name": one.name}, "sheet_snooze", context)
 
@@ -284,7 +290,7 @@ def lead_assign(request: HttpRequest, public_id: UUID) -> HttpResponse:
         return _sheet(request, one, "sheet_assign", context)
 
     def act() -> Lead:
-        return assign_lead(one.pk, by=by(request), owner=_chosen_owner(request.POST.get("owner", "")))
+        return assign_lead(one.pk, by=by(request), owner=chosen_owner(request.POST.get("owner", "")))
 
     response = _act(request, one, act, _("%(name)s assigned") % {"name": one.name}, "sheet_assign", context)
     return response if visible_lead_or_gone(request, public_id) else _gone()
@@ -295,7 +301,7 @@ def lead_assign(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def lead_disqualify(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Take the lead out of the work, with a reason."""
     one = visible_lead(request, public_id)
-    reasons = [_("No budget"), _("Not our area"), _("Bought elsewhere"), _("Never answered"), _("Spam")]
+    reasons = lost_reasons()
     if request.method == "GET":
         return _sheet(request, one, "sheet_disqualify", {"reasons": reasons})
     reason = request.POST.get("reason", "") or request.POST.get("own", "")
@@ -305,6 +311,11 @@ def lead_disqualify(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
     done = _("%(name)s disqualified") % {"name": one.name}
     return _act(request, one, act, done, "sheet_disqualify", {"reasons": reasons})
+
+
+def lost_reasons() -> list[str]:
+    """The usual reasons to disqualify."""
+    return [_("No budget"), _("Not our area"), _("Bought elsewhere"), _("Never answered"), _("Spam")]
 
 
 @screen

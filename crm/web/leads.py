@@ -32,6 +32,7 @@ class ListRow(TypedDict):
     """One row of the table, as text. A dict, because a template reads those fastest."""
 
     url: str
+    public_id: str
     name: str
     company: str
     score: int | None
@@ -70,6 +71,8 @@ def lead_list(request: HttpRequest) -> HttpResponse:
         "sorts": [
             (key, str(label), filters.url(sort=key), key == filters.sort) for key, label in SORTS.items()
         ],
+        "may_pick": may(user, Verb.EDIT),
+        "has_more": bool(page.newer or page.older),
         "may_create": may(user, Verb.CREATE),
         "may_import": may(user, Verb.IMPORT),
         "may_export": may(user, Verb.EXPORT),
@@ -105,6 +108,7 @@ def _rows(leads: list[dict[str, Any]], now: datetime) -> list[ListRow]:
         rows.append(
             ListRow(
                 url=f"{base}{lead['public_id']}/",
+                public_id=str(lead["public_id"]),
                 name=lead["name"],
                 company=lead["company"],
                 score=lead["score"],

@@ -5,16 +5,22 @@
   const body = document.getElementById("sheet-body");
   let opener = null;
 
-  document.addEventListener("click", async (event) => {
+  async function open(address, from) {
+    opener = from;
+    await htmx.ajax("GET", address, { target: "#sheet-body", swap: "innerHTML" });
+    sheet.showModal();
+    (body.querySelector("[data-focus]") || body).focus();
+  }
+
+  document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-dialog]");
     if (!link || !sheet || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    opener = link.closest("details[data-menu]")?.querySelector("summary") || link;
+    const from = link.closest("details[data-menu]")?.querySelector("summary") || link;
     link.closest("details[data-menu]")?.removeAttribute("open");
-    await htmx.ajax("GET", link.href, { target: "#sheet-body", swap: "innerHTML" });
-    sheet.showModal();
-    (body.querySelector("[data-focus]") || body).focus();
+    open(link.href, from);
   });
+  document.body.addEventListener("sheet-open", (event) => open(event.detail.address, event.detail.from));
   sheet?.addEventListener("click", (event) => { if (event.target === sheet) sheet.close(); });
   sheet?.addEventListener("close", () => {
     body.replaceChildren();

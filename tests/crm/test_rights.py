@@ -27,6 +27,7 @@ from crm.actions.tokens import create_token
 from crm.models import ApiToken, Attachment, CaptureForm, FollowUp, ImportJob, Job, Lead, Role, Undo
 from tests.factories import (
     make_attachment,
+    make_bulk,
     make_export,
     make_follow_up,
     make_import,
@@ -169,9 +170,11 @@ class World:
         )
         self.imports: dict[str, ImportJob] = {}
         self.exports: dict[str, Job] = {}
+        self.bulks: dict[str, Job] = {}
         for record, by in {"own": self.user, "foreign": stranger}.items():
             self.imports[record], self.exports[record] = make_import(by), make_export(by)
             lead = self.leads[record]
+            self.bulks[record] = make_bulk(by)
             self.undos[record] = Undo.objects.create(
                 action="update_lead",
                 by=by,
@@ -208,6 +211,7 @@ class World:
             "{undo}": self.undos.get(record),
             "{import}": self.imports.get(record),
             "{export}": self.exports.get(record),
+            "{bulk}": self.bulks.get(record),
             "{mate}": self.mate,
         }.items():
             template = template.replace(name, str(found.public_id if found else uuid4()))
