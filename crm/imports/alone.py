@@ -5,6 +5,7 @@ a chunk of its own, so rows keep their order; ordinary rows pay nothing for it.
 """
 
 from crm.actions.intake import receive_row
+from crm.imports.changes import difference, met_by, picture
 from crm.imports.chunk import Chunk
 from crm.imports.judging import ROW_KEY
 from crm.imports.writing import book_rows
@@ -15,6 +16,8 @@ def write_alone(chunk: Chunk) -> dict[str, int]:
     """Write the one row of this chunk; the caller holds the import lock. Returns the counts by verdict."""
     row = ImportStage.objects.get(job_id=chunk.job.pk, row_no=chunk.first)
     assert chunk.job.source is not None  # named when the columns were mapped
+    leads, contacts = met_by(row)
+    before = picture(leads, contacts)
     result = receive_row(
         {**row.fields, **({"custom": row.custom} if row.custom else {})},
         by=chunk.by,
@@ -22,15 +25,17 @@ def write_alone(chunk: Chunk) -> dict[str, int]:
         idempotency_key=f"{ROW_KEY}{row.row_hash}",
         lead_id=row.lead_id,
     )
+    lead = result.lead
     if row.outcome:
-        _take_outcome(result.lead, row.outcome, chunk)
+        _take_outcome(lead, row.outcome, chunk)
     row.verdict = Verdict.CREATE if result.created else Verdict.UPDATE
-    row.lead_id = result.lead.pk
+    row.lead_id = lead.pk
     row.save(update_fields=["verdict", "lead_id"])
-    before = (
-        {} if result.created else {row.row_no: {"values": {}, "points": [], "version": result.lead.version}}
-    )
-    return book_rows(chunk, before)
+    if lead.contact_id:
+        contacts.add(lead.contact_id)
+    after = picture(leads | {lead.pk}, contacts)
+    change = difference(before, after)
+    return book_rows(chunk, {row.row_no: {"change": change, "version": lead.version}})
 
 
 def _take_outcome(lead: Lead, outcome: str, chunk: Chunk) -> None:

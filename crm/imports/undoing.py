@@ -18,6 +18,7 @@ from crm import clock, events
 from crm.actions.identity import IMPORT_LOCK
 from crm.actions.maintenance import maintenance
 from crm.actions.merge_relations import relations
+from crm.imports.changes import BY_THEMSELVES, STORY, UNTIED, take_back, versions_before
 from crm.imports.restoring import Restoring
 from crm.models import (
     Actor,
@@ -44,9 +45,7 @@ REMOVED = (
     "crm.assignmentlog",
     "crm.duplicatecandidate",
 )
-STORY = ("crm.timelineevent", "crm.inquiry", "crm.contactpoint", "crm.leadstatuschange")
-UNTIED = ("crm.importrow", "ai_agents.agenttask")  # rows that outlive the lead
-_BY_ITSELF = {"crm.timelineevent": " AND other.kind NOT IN ('lead.scored', 'lead.assigned')"}
+_BY_ITSELF = {"crm.timelineevent": f" AND other.kind NOT IN {BY_THEMSELVES}"}
 _DECIDED = {"crm.duplicatecandidate": " AND other.state <> 'open'"}
 
 
@@ -69,6 +68,11 @@ class UndoCount:
     kept: int = 0
     examples: list[KeptRow] = field(default_factory=list)
 
+    def add(self, other: "UndoCount") -> None:
+        self.removed += other.removed
+        self.restored += other.restored
+        self.kept += other.kept
+
     def as_json(self) -> dict[str, int]:
         return {"removed": self.removed, "restored": self.restored, "kept": self.kept}
 
@@ -84,7 +88,9 @@ def _verdict_sql() -> str:
         label, column = relation.label, relation.column
         if label in UNTIED or (label in REMOVED and label not in STORY and label not in _DECIDED):
             continue
-        later = " AND other.created_at <> lead.created_at" if label in STORY else ""
+        # rows that were written alone know which rows they made: crm.imports.changes looks at those
+        is_later = " AND other.created_at <> lead.created_at AND row.before -> 'change' IS NULL"
+        later = is_later if label in STORY else ""
         tests.append(
             f"WHEN row.verdict = 'create' AND EXISTS (SELECT FROM {relation.model._meta.db_table} AS other"
             f" WHERE other.{column} = lead.id{later}{_BY_ITSELF.get(label, '')}{_DECIDED.get(label, '')})"
@@ -151,7 +157,24 @@ def undo_rows(job: ImportJob, *, first: int, last: int, by: Actor) -> UndoCount:
     """Undo the rows `first` to `last` in the caller's transaction, which holds the import's row."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [IMPORT_LOCK])
+    alone = ImportRow.objects.filter(job=job, row_no__range=(first, last), before__has_key="change")
+    count, end = UndoCount(), last
+    for row_no in alone.order_by("-row_no").values_list("row_no", flat=True):
+        count.add(_undo_together(job, row_no + 1, end, by=by))
+        count.add(_undo_alone(job, row_no, by=by))
+        end = row_no - 1
+    count.add(_undo_together(job, first, end, by=by))
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # so that a slice's time holds its checks, too
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    return count
+
+
+def _undo_together(job: ImportJob, first: int, last: int, *, by: Actor) -> UndoCount:
+    """Rows that were written as a set."""
     rows = _judged_rows(job, first, last)
+    if not rows:
+        return UndoCount()
     made = [
         row.lead_id
         for row, reason in rows
@@ -173,10 +196,36 @@ def undo_rows(job: ImportJob, *, first: int, last: int, by: Actor) -> UndoCount:
     }
     count.kept = len(kept)
     _name_kept(kept)
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # so that a slice's time holds its checks, too
-        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
     return count
+
+
+def _undo_alone(job: ImportJob, row_no: int, *, by: Actor) -> UndoCount:
+    """A row that brought records together: all of what it did, or nothing."""
+    for row, reason in _judged_rows(job, row_no, row_no):
+        before, lead_id, is_made = row.before or {}, row.lead_id or 0, row.verdict == Verdict.CREATE
+        with maintenance("undo", "Took a row of an import back", by=by, target=job, row=row_no):
+            if reason == "ok" and take_back(before["change"], lead_id=lead_id, version=before["version"]):
+                if is_made:
+                    remove_leads([lead_id])
+                _expect_versions(job, row_no, versions_before(before["change"]))
+                return UndoCount(removed=int(is_made), restored=int(not is_made))
+        _name_kept({row.pk: "edited" if reason == "ok" else reason})
+        return UndoCount(kept=1)
+    return UndoCount()
+
+
+def _expect_versions(job: ImportJob, row_no: int, was: Mapping[int, int]) -> None:
+    """Earlier rows of this import on the same leads shall not take this undo for somebody's edit."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE crm_importrow AS row"
+            " SET before = coalesce(nullif(row.before, 'null'), '{}')"
+            " || jsonb_build_object('version', lead.version)"
+            " FROM unnest(%s::bigint[], %s::int[]) AS old (id, version) JOIN crm_lead AS lead USING (id)"
+            " WHERE row.job_id = %s AND row.row_no < %s AND row.lead_id = lead.id"
+            " AND coalesce((row.before ->> 'version')::int, 1) = old.version",
+            [list(was), list(was.values()), job.pk, row_no],
+        )
 
 
 def _judged_rows(job: ImportJob, first: int, last: int) -> list[tuple[ImportRow, str]]:

@@ -11,9 +11,12 @@ from django.db import connection
 from django.utils import timezone
 
 from crm import clock
+from crm.actions.conversion import convert_lead
 from crm.actions.imports import preview_undo_import, undo_import
-from crm.actions.leads import add_note, assign_lead, update_lead
+from crm.actions.intake import receive_inquiry
+from crm.actions.leads import add_note, assign_lead, disqualify_lead, update_lead
 from crm.actions.merging import merge_leads
+from crm.actions.opportunities import create_opportunity
 from crm.actions.scores import score_by_rules
 from crm.errors import PermissionRefused, UndoRefused
 from crm.imports.running import ImportRun
@@ -29,6 +32,7 @@ from crm.models import (
     LeadSource,
     LeadStatus,
     MatchKey,
+    MergeLog,
     Role,
     Score,
     Tag,
@@ -269,3 +273,74 @@ def test_the_command_says_what_would_happen_and_does_it():
         with pytest.raises(CommandError) as refused:
             called(wrong)
         assert refused.value.returncode == code
+
+
+def persons_who_meet() -> None:
+    """Two leads and a closed one that a row's keys prove to be one person; a contact without an open lead."""
+    for name, keys in (
+        ("Ada", {"email": "ada@x.example", "phone": "+493055501100"}),
+        ("Ada L.", {"phone": "+493055501101"}),
+        ("Bo", {"email": "bo@y.example"}),
+        ("Cy", {"email": "cy@z.example"}),
+    ):
+        asked = {"name": name, "message": "A garden?", **keys}
+        lead = receive_inquiry(channel="form", payload=asked, by=SYSTEM).lead
+        add_note(lead.pk, by=actor(make_admin()), body="Called.")
+        if name in {"Bo", "Cy"}:
+            disqualify_lead(lead.pk, by=SYSTEM, reason="No garden")
+    convert_lead(make_lead(name="Di", email="di@w.example").pk, by=SYSTEM, contact={})
+    make_source("csv", kind="csv")
+
+
+TOGETHER = csv_of(
+    "Name,E-mail,Phone,Company",
+    "Ada,ada@x.example,+493055501101,One Ltd",  # two open leads become one
+    "Bo,bo@y.example,,Two Ltd",  # comes back: a contact is made that holds the closed lead
+    "Di,di@w.example,,Three Ltd",  # a contact whose lead was converted
+    "New,new@v.example,+493055501102,Four Ltd",
+    "Ada,,+493055501100,Five Ltd",  # who has been merged by the first row
+)
+
+
+def test_what_a_row_brought_together_is_taken_apart_again():
+    persons_who_meet()
+    before = dump()
+    job = run(TOGETHER, policy="create")
+    assert MergeLog.objects.count() == 1
+    assert counts(job) == (3, 2, 0, 0)
+    job = undo(job)
+    assert differences(before, dump()) == []
+    assert job.options["undo"] == {"removed": 3, "restored": 2, "kept": 0, "stays": []}
+
+
+def test_a_row_that_brought_together_what_was_used_since_is_kept_whole_and_named():
+    persons_who_meet()
+    boss = actor(make_admin())
+    job = run(TOGETHER, policy="create")
+    update_lead(Lead.objects.live().get(name="Ada").pk, by=boss, title="Head")
+    made = Lead.objects.get(inquiries__channel="csv", name="Bo").contact
+    create_opportunity(by=boss, name="Pond", primary_contact=made)
+    between = dump()
+    job = undo(job, boss)
+    assert [row.row_no for row in kept_rows(job)] == [1, 2, 5]
+    assert job.options["undo"]["kept"] == 3
+    changed = {line.split()[0] for line in differences(between, dump()) if "crm_contact " in line}
+    assert not changed
+    assert MergeLog.objects.count() == 1
+    assert set(Lead.objects.live().values_list("name", "company")) >= {("Ada", "One Ltd"), ("Bo", "Two Ltd")}
+    assert not Lead.objects.filter(name="New").exists()
+
+
+def test_a_judgement_since_does_not_keep_a_row_that_brought_records_together():
+    persons_who_meet()
+    job = run(TOGETHER, policy="create")
+    ada = Lead.objects.live().get(name="Ada")
+    Score.objects.filter(lead=ada, kind="blend", is_current=True).update(is_current=False)
+    Score.objects.create(lead=ada, kind="blend", value=90, band="hot", blended_from="rules")
+    Lead.objects.filter(pk=ada.pk).update(score=90)
+    job = undo(job)
+    assert job.options["undo"]["kept"] == 0
+    assert set(Lead.objects.live().filter(name__startswith="Ada").values_list("name", "company")) == {
+        ("Ada", ""),
+        ("Ada L.", ""),
+    }
