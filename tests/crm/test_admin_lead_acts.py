@@ -37,6 +37,15 @@ def status_of(lead: Lead) -> str:
     return lead.status
 
 
+def test_ten_thousand_leads_in_one_request_are_refused_and_none_is_half_deleted(client: Client):
+    lead = make_lead()
+    form = {"action": "remove_selected", "_selected_action": [lead.pk, *range(10**6, 10**6 + 9_999)]}
+    assert client.post(LEADS, form).status_code == 400
+    assert Lead.objects.get(pk=lead.pk).deleted_at is None
+    act(client, "remove_selected", lead)
+    assert Lead.objects.get(pk=lead.pk).deleted_at is not None
+
+
 def test_disqualifying_asks_why_and_one_refusal_holds_back_nobody(client: Client):
     open_one = make_lead(name="Ida")
     closed = make_lead(name="Bo", status="disqualified", disqualify_reason="x")

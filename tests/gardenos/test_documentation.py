@@ -66,3 +66,11 @@ def test_only_the_admin_is_without_a_content_security_policy(db: None):
     client = Client()
     assert "script-src 'self'" in client.get("/accounts/login/").headers["Content-Security-Policy"]
     assert "Content-Security-Policy" not in client.get("/admin/login/").headers
+
+
+def test_the_tests_of_the_page_on_bad_inputs_exist():
+    page = (REPOSITORY / "docs" / "development" / "bad-inputs.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) == page.count("| `tests/") > 40
+    gone = [name for path, name in named if f"def {name}(" not in (REPOSITORY / path).read_text()]
+    assert gone == []

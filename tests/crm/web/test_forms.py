@@ -117,6 +117,7 @@ BAD = {
     "too fast": ({"shown_at": "now"}, InquiryState.SPAM),
     "forged time": ({"shown_at": "garden:1:x"}, InquiryState.SPAM),
     "42,000 characters": ({"message": "x" * 42_000}, InquiryState.FAILED),
+    "links": ({"message": "www.a.example www.b.example www.c.example"}, InquiryState.SPAM),
     "html": ({"message": "<script>alert(1)</script>"}, InquiryState.CREATED),
 }
 
