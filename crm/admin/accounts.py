@@ -41,7 +41,7 @@ class AccountForm(CheckedByAction):
         max_length=300,
         required=False,
         assume_scheme="https",
-        label=gettext_lazy("website"),
+        label=gettext_lazy("Website"),
         widget=UnfoldAdminTextInputWidget,
     )
 
@@ -68,10 +68,10 @@ class ContactForm(CheckedByAction):
     """With the address and the number that count, which are rows of their own."""
 
     email = forms.CharField(
-        max_length=320, required=False, label=gettext_lazy("e-mail"), widget=UnfoldAdminTextInputWidget
+        max_length=320, required=False, label=gettext_lazy("E-mail"), widget=UnfoldAdminTextInputWidget
     )
     phone = forms.CharField(
-        max_length=60, required=False, label=gettext_lazy("phone"), widget=UnfoldAdminTextInputWidget
+        max_length=60, required=False, label=gettext_lazy("Phone"), widget=UnfoldAdminTextInputWidget
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

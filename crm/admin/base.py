@@ -14,7 +14,7 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.paginator import Paginator
 from django.db import DataError
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
@@ -24,7 +24,7 @@ from unfold.admin import ModelAdmin
 from crm.actions.search import matching
 from crm.admin.history import SHOWN, changes_of
 from crm.errors import CRMError, InvalidValue
-from crm.models import Actor, Lead, User
+from crm.models import Actor, User
 from crm.permissions import Owned, Reach, Verb, may, reach
 
 SEEN = "seen_version"
@@ -88,7 +88,7 @@ class RecordAdmin(ModelAdmin):
     see_verb = Verb.SEE
     change_verb: Verb | None = None
     add_verb: Verb | None = None
-    lead_path = ""  # how rows of this model lead to the lead whose visibility they share
+    hangs_on: ClassVar[dict[str, type[Owned]]] = {}  # who reads one of these records reads the row
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Model:
         """Call the action that makes (record_id None) or changes the record; `version` is among changes."""
@@ -98,8 +98,11 @@ class RecordAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows = super().get_queryset(request)
-        if self.lead_path:
-            return rows.filter(**{f"{self.lead_path}__in": Lead.objects.visible_to(_user(request))})
+        if self.hangs_on and reach(_user(request), Verb.SEE) != Reach.ALL:
+            reads = Q()
+            for name, model in self.hangs_on.items():
+                reads |= Q(**{f"{name}__in": model._default_manager.visible_to(_user(request))})  # type: ignore[attr-defined]
+            return rows.filter(reads)
         return rows.visible_to(_user(request)) if hasattr(rows, "visible_to") else rows
 
     def has_module_permission(self, request: HttpRequest) -> bool:

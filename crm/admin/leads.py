@@ -1,6 +1,6 @@
 """Leads and what belongs to them. Edited by the same action as everywhere; scores and history only read."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -12,7 +12,18 @@ from crm.admin.bulk import DeletedFilter
 from crm.admin.duplicates import MergeTwo
 from crm.admin.lead_acts import LeadActs
 from crm.admin.privacy import PersonActs
-from crm.models import Actor, ContactPoint, Lead, Score, ScoreOutcome, ScoreOverride, TimelineEvent
+from crm.models import (
+    Account,
+    Actor,
+    Contact,
+    ContactPoint,
+    Lead,
+    Opportunity,
+    Score,
+    ScoreOutcome,
+    ScoreOverride,
+    TimelineEvent,
+)
 from crm.permissions import Verb
 
 
@@ -62,11 +73,11 @@ class LeadAdmin(LeadActs, MergeTwo, PersonActs):
 
 @admin.register(ContactPoint)
 class ContactPointAdmin(RecordAdmin):
-    """Ways to reach leads."""
+    """Ways to reach leads and contacts."""
 
-    lead_path = "lead"
-    list_display = ("raw", "kind", "lead", "is_primary", "state")
-    list_select_related = ("lead",)
+    hangs_on: ClassVar[dict[str, Any]] = {"lead": Lead, "contact": Contact}
+    list_display = ("raw", "kind", "lead", "contact", "is_primary", "state")
+    list_select_related = ("lead", "contact")
     list_filter = ("kind", "state")
 
 
@@ -74,7 +85,7 @@ class ContactPointAdmin(RecordAdmin):
 class ScoreAdmin(RecordAdmin):
     """Judgements, never edited."""
 
-    lead_path = "lead"
+    hangs_on: ClassVar[dict[str, Any]] = {"lead": Lead}
     list_display = ("lead", "kind", "value", "band", "is_current", "provider", "created_at")
     list_select_related = ("lead",)
     list_filter = ("kind", "is_current")
@@ -84,7 +95,7 @@ class ScoreAdmin(RecordAdmin):
 class ScoreOutcomeAdmin(RecordAdmin):
     """What came of scored leads: how scores are graded."""
 
-    lead_path = "lead"
+    hangs_on: ClassVar[dict[str, Any]] = {"lead": Lead}
     list_display = ("at", "lead", "score", "label", "horizon_days")
     list_select_related = ("lead", "score")
     list_filter = ("label", "horizon_days")
@@ -94,7 +105,7 @@ class ScoreOutcomeAdmin(RecordAdmin):
 class ScoreOverrideAdmin(RecordAdmin):
     """Where a person knew better, and why."""
 
-    lead_path = "lead"
+    hangs_on: ClassVar[dict[str, Any]] = {"lead": Lead}
     list_display = ("created_at", "lead", "score", "value", "user", "reason")
     list_select_related = ("lead", "score", "user")
 
@@ -103,7 +114,21 @@ class ScoreOverrideAdmin(RecordAdmin):
 class TimelineEventAdmin(RecordAdmin):
     """What happened."""
 
-    lead_path = "lead"
-    list_display = ("occurred_at", "kind", "lead", "actor_label", "summary")
-    list_select_related = ("lead",)
+    hangs_on: ClassVar[dict[str, Any]] = {
+        "lead": Lead,
+        "contact": Contact,
+        "account": Account,
+        "opportunity": Opportunity,
+    }
+    list_display = (
+        "occurred_at",
+        "kind",
+        "lead",
+        "contact",
+        "account",
+        "opportunity",
+        "actor_label",
+        "summary",
+    )
+    list_select_related = ("lead", "contact", "account", "opportunity")
     list_filter = ("actor_kind",)

@@ -1,16 +1,18 @@
 """Follow-ups and the mails that carried them: read here, written and approved on the lead's page."""
 
+from typing import Any, ClassVar
+
 from django.contrib import admin
 
 from crm.admin.base import RecordAdmin
-from crm.models import FollowUp, Message
+from crm.models import FollowUp, Lead, Message
 
 
 @admin.register(FollowUp)
 class FollowUpAdmin(RecordAdmin):
     """What is to be said."""
 
-    lead_path = "lead"
+    hangs_on: ClassVar[dict[str, Any]] = {"lead": Lead}
     list_display = ("subject", "lead", "state", "approved_by", "created_at")
     list_select_related = ("lead", "approved_by")
     list_filter = ("state", "purpose")
@@ -20,7 +22,7 @@ class FollowUpAdmin(RecordAdmin):
 class MessageAdmin(RecordAdmin):
     """What was sent and received."""
 
-    lead_path = "lead"
+    hangs_on: ClassVar[dict[str, Any]] = {"lead": Lead}
     list_display = ("occurred_at", "direction", "state", "subject", "lead")
     list_select_related = ("lead",)
     list_filter = ("direction", "state")

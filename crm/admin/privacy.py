@@ -24,7 +24,7 @@ class AddressForm(CheckedByAction):
     """An address as people write it; the action brings it to its normal form."""
 
     address = forms.CharField(
-        max_length=320, label=gettext_lazy("address"), widget=UnfoldAdminTextInputWidget
+        max_length=320, label=gettext_lazy("Address"), widget=UnfoldAdminTextInputWidget
     )
 
 
@@ -163,8 +163,14 @@ class PrivacyRequestAdmin(RecordAdmin):
         if "confirmed" in request.POST:
             return do_to_each(self, request, rows, carry_out_erasure)
         told = [
-            _("%(request)s: %(leads)d leads and %(contacts)d contacts, for good.")
-            % {"request": row, "leads": len(row.lead_ids), "contacts": len(row.contact_ids)}
+            _("%(kind)s, asked by %(who)s on %(day)s: %(leads)d leads and %(contacts)d contacts, for good.")
+            % {
+                "kind": row.get_kind_display(),
+                "who": row.requested_by or _("the operator"),
+                "day": f"{row.created_at:%Y-%m-%d}",
+                "leads": len(row.lead_ids),
+                "contacts": len(row.contact_ids),
+            }
             for row in rows[:20]
         ]
         return ask(self, request, rows, title=_("Erase these people"), told=told)

@@ -67,7 +67,7 @@ ABOUT = ("lead", "contact", "account", "opportunity")
 class AttachmentForm(ActionForm):
     """A file to store, and the one record that it belongs to: the page says so in words."""
 
-    file = forms.FileField(label=gettext_lazy("file"))
+    file = forms.FileField(label=gettext_lazy("File"))
 
     def _get_validation_exclusions(self) -> set[str]:
         return {*super()._get_validation_exclusions(), *ABOUT}  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -26,7 +26,7 @@ from crm.actions.work import (
 from crm.admin.base import ActionForm, RecordAdmin, the_only_one
 from crm.admin.bulk import do_to_each
 from crm.admin.people import SetUpAdmin
-from crm.models import Actor, AssignmentLog, AssignmentRule, Notification, Task, User
+from crm.models import Actor, AssignmentLog, AssignmentRule, Lead, Notification, Task, User
 from crm.permissions import Reach, Verb, may_work_on, reach
 
 ABOUT = ("lead", "opportunity", "contact")
@@ -160,7 +160,7 @@ class AssignmentRuleAdmin(SetUpAdmin):
 class AssignmentLogAdmin(RecordAdmin):
     """Why a lead went to whom."""
 
-    lead_path = "lead"
+    hangs_on: ClassVar[dict[str, Any]] = {"lead": Lead}
     list_display = ("at", "lead", "chosen", "rule", "reason")
     list_select_related = ("lead", "chosen", "rule")
     list_filter = ("rule",)

@@ -139,6 +139,16 @@ def test_a_manager_changes_the_teams_identities_and_reads_no_others():
     assert set(Account.objects.values_list("name", flat=True)) == {"Still ours", "Theirs"}
 
 
+def test_what_hangs_on_a_contact_is_read_by_who_reads_the_contact():
+    team = make_team()
+    ours = create_contact(by=actor(make_user(team=team)), full_name="Ada", email="ada@ponds.example")
+    create_contact(by=actor(make_user(team=make_team())), full_name="Bo", email="bo@ponds.example")
+    manager = signed_in(make_user(Role.MANAGER, team=team))
+    for page in ("contactpoint", "timelineevent"):
+        rows = list(manager.get(f"{ADMIN}crm/{page}/").context["cl"].result_list)
+        assert [row.contact for row in rows] == [ours], page
+
+
 def test_a_consent_is_written_down_and_taken_back(client: Client):
     lead = make_lead(name="Ada")
     consent = {"channel": "email", "purpose": "news", "lead": lead.pk, "basis": "consent"}
