@@ -13,17 +13,35 @@ from crm.errors import ImportRefused
 CUSTOM = "custom:"
 # In the order in which they are brought in: what refers to something comes after it.
 FIELDS: dict[str, frozenset[str]] = {
+    "pipelines": frozenset({"name"}),
+    "stages": frozenset("name pipeline kind position probability".split()),
+    "accounts": frozenset("name domain industry size_band website address country owner".split()),
+    "contacts": frozenset("full_name title email phone country locale time_zone account owner".split()),
     "leads": frozenset(
         "name company title email phone country interest est_value currency message mailing_address"
         " physical_address owner status reason".split()
     ),
-    "opportunities": frozenset("name amount currency expected_close stage lead owner lost_reason".split()),
-    "notes": frozenset("body lead at".split()),
+    "opportunities": frozenset(
+        "name amount currency expected_close stage lead account contact owner lost_reason".split()
+    ),
+    "notes": frozenset("body lead account contact at".split()),
 }
-NEEDED = {"leads": set[str](), "opportunities": {"name", "lead"}, "notes": {"body", "lead"}}
+NEEDED = {
+    "pipelines": {"name"},
+    "stages": {"name", "pipeline"},
+    "accounts": {"name"},
+    "contacts": {"full_name"},
+    "opportunities": {"name"},
+    "notes": {"body"},
+}
+ABOUT = ("lead", "account", "contact")  # opportunities and notes need one of these
+OWN_FIELDS = {"leads", "accounts", "contacts", "opportunities"}  # may fill custom:<key>
+SET_UP = {"pipelines", "stages"}  # made in an admin's name
 STATUSES = ("new", "working", "disqualified")
+KINDS = ("open", "won", "lost")
 WON, LOST = "(won)", "(lost)"
-MAPPED = {"leads": {"status"}, "opportunities": {"stage"}, "notes": set[str]()}
+MAPPED = {"leads": {"status"}, "opportunities": {"stage"}, "stages": {"kind"}}
+WORDS = {"status": STATUSES, "kind": KINDS}
 _NAME = re.compile(r"[^\0]{1,63}")
 
 
@@ -67,8 +85,10 @@ def read_mapping(path: Path) -> Mapping:
         raise ImportRefused(f"{path}: {error}") from None
     _known(tree, {"source", "schema", *FIELDS}, "")
     parts = [_part(kind, tree[kind]) for kind in FIELDS if kind in tree]
-    if "leads" not in tree:
-        raise ImportRefused(_("The mapping needs a table [leads]."))
+    if not parts:
+        raise ImportRefused(_("The mapping needs a table, such as [leads]."))
+    if "stages" in tree and "pipelines" not in tree:
+        raise ImportRefused(_("%s is needed.") % "pipelines")
     return Mapping(_text(tree, "source", ""), _text(tree, "schema", "", default="public"), parts)
 
 
@@ -87,7 +107,7 @@ def _part(kind: str, tree: Any) -> Part:
         )
     fields = _dict(tree, "fields", kind)
     for name, column in fields.items():
-        is_own = kind == "leads" and name.startswith(CUSTOM)
+        is_own = kind in OWN_FIELDS and name.startswith(CUSTOM)
         if name not in FIELDS[kind] and not is_own:
             raise ImportRefused(
                 _("%(place)s: there is no such field; there are %(fields)s.")
@@ -99,7 +119,10 @@ def _part(kind: str, tree: Any) -> Part:
                 _("%(place)s: there is no join “%(alias)s”.")
                 % {"place": f"{kind}.fields.{name}", "alias": alias}
             )
-    if missing := sorted(NEEDED[kind] - set(fields)):
+    missing = sorted(NEEDED.get(kind, set()) - set(fields))
+    if not missing and kind in {"opportunities", "notes"} and not set(ABOUT) & set(fields):
+        missing = ["lead"]
+    if missing:
         raise ImportRefused(_("%s is needed.") % f"{kind}.fields.{missing[0]}")
     return Part(
         kind,
@@ -112,17 +135,17 @@ def _part(kind: str, tree: Any) -> Part:
 
 
 def _values(kind: str, tree: dict[str, Any]) -> dict[str, dict[str, str]]:
-    _known(tree, MAPPED[kind], f"{kind}.values.")
+    _known(tree, MAPPED.get(kind, set()), f"{kind}.values.")
     for name, words in tree.items():
         place = f"{kind}.values.{name}."
         if not isinstance(words, dict):
             raise ImportRefused(_("%s must be a table.") % place[:-1])
         for word in words:
             ours = _text(words, word, place)
-            if name == "status" and ours not in STATUSES:
+            if ours not in WORDS.get(name, (ours,)):
                 raise ImportRefused(
                     _("%(place)s cannot be “%(word)s”; choose among %(words)s.")
-                    % {"place": f"{place}{word}", "word": ours[:40], "words": ", ".join(STATUSES)}
+                    % {"place": f"{place}{word}", "word": ours[:40], "words": ", ".join(WORDS[name])}
                 )
     return tree
 

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from crm.errors import ImportRefused
-from crm.imports.legacy.mapping import read_mapping
+from crm.imports.legacy.mapping import SET_UP, read_mapping
 from crm.imports.legacy.reading import check_tables, connected, rows_of
 from crm.imports.legacy.writing import LegacyImport
-from crm.models import Actor
+from crm.models import Actor, User
+from crm.permissions import Verb, may
 
 FAILED, WRONG_USE = 1, 2
 TOLD_EVERY = 1_000  # rows
@@ -18,8 +20,9 @@ TOLD_EVERY = 1_000  # rows
 
 class Command(BaseCommand):
     help = (
-        "Read leads, opportunities and notes of another system on PostgreSQL (such as a Supabase schema) and"
-        " bring them in by our own rules. Run it with --dry-run first; run again, it brings only what is new."
+        "Read pipelines, companies, people, leads, opportunities and notes of another system on PostgreSQL"
+        " (such as a Supabase schema) and bring them in by our own rules. Run it with --dry-run first; run"
+        " again, it brings only what is new."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -27,20 +30,25 @@ class Command(BaseCommand):
         where.add_argument("--dsn", help="postgresql://user:password@host:5432/name; it is only read from")
         where.add_argument("--dsn-file", type=Path, metavar="FILE", help="the same from a file")
         parser.add_argument("--mapping", type=Path, required=True, metavar="FILE.toml")
+        parser.add_argument("--by", metavar="E-MAIL", help="the admin in whose name pipelines are set up")
         parser.add_argument("--dry-run", action="store_true", help="say what would become, write nothing")
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
     def handle(self, *, mapping: Path, dry_run: bool, **options: Any) -> None:
         try:
             found = read_mapping(mapping)
+            admin = _admin(options["by"])
+            if admin is None and not dry_run and any(part.kind in SET_UP for part in found.parts):
+                raise ImportRefused(_("Name the admin in whose name pipelines are set up (--by)."))
             with connected(options["dsn"] or _dsn_of(options["dsn_file"])) as connection:
                 check_tables(connection, found)
-                work = LegacyImport(found, by=Actor.system("import_legacy"), is_dry=dry_run)
+                work = LegacyImport(found, by=Actor.system("import_legacy"), is_dry=dry_run, admin=admin)
                 for part in found.parts:
                     for number, row in enumerate(rows_of(connection, found, part), start=1):
                         work.take(part, row)
                         if number % TOLD_EVERY == 0:
                             self.stderr.write(f"  {part.kind}: {number:,} rows")
+                    work.finish(part)
         except ImportRefused as refused:
             raise CommandError(str(refused), returncode=WRONG_USE) from None
         report = {kind: one.as_json() for kind, one in work.reports.items()}
@@ -65,6 +73,15 @@ class Command(BaseCommand):
                 self.stdout.write(f"  {problem}")
         if dry_run:
             self.stdout.write("dry run: nothing was written")
+
+
+def _admin(email: str | None) -> Actor | None:
+    if not email:
+        return None
+    user = User.objects.active().filter(email__iexact=email).first()
+    if user is None or not may(user, Verb.SET_UP):
+        raise ImportRefused(_("There is no active admin %s.") % email)
+    return Actor.of(user)
 
 
 def _dsn_of(path: Path) -> str:

@@ -1,0 +1,136 @@
+"""What all parts of a legacy import share: the report, who is who, and what their ids became here."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from django.utils.translation import gettext as _
+
+from crm.errors import InvalidValue
+from crm.imports.legacy.mapping import CUSTOM, Mapping, Part
+from crm.models import Account, Actor, Contact, CustomField, FieldType, Opportunity, Team, User
+
+LEGACY_ID = "legacy_id"  # own field: where an account, contact or opportunity came from
+NAMED = 20  # refused rows that the report names
+Marked = TypeVar("Marked", Account, Contact, Opportunity)
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of one table's rows. `unmapped`: words without a meaning here, by field, counted."""
+
+    rows: int = 0
+    new: int = 0
+    known: int = 0
+    failed: int = 0
+    problems: list[str] = field(default_factory=list)
+    unmapped: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "new": self.new,
+            "known": self.known,
+            "failed": self.failed,
+            "problems": self.problems,
+            "unmapped": {name: dict(words.most_common(NAMED)) for name, words in self.unmapped.items()},
+        }
+
+
+@dataclass(slots=True)
+class Work:
+    """One run. `by` brings records in; `admin` is in whose name pipelines are set up, if they are."""
+
+    mapping: Mapping
+    by: Actor
+    is_dry: bool
+    admin: Actor | None = None
+    users: dict[str, User] = field(default_factory=dict)
+    # kind -> their id -> our key; None: a dry run would make it
+    became: dict[str, dict[str, int | None]] = field(default_factory=lambda: defaultdict(dict))
+
+    def mark(self, their_id: Any) -> str:
+        return f"{self.mapping.source}:{their_id}"[:200]
+
+    def marked(self, model: type[Marked], their_id: Any) -> Marked | None:
+        """What their row became in a run before, found by its mark."""
+        rows = model._default_manager.filter(custom__contains={LEGACY_ID: self.mark(their_id)})
+        return rows.order_by("pk").first()
+
+    def referred(self, kind: str, model: type[Marked], their_id: Any) -> Marked | None:
+        """What a row refers to. None for no reference, and in a dry run that would make it.
+
+        Raises InvalidValue when it did not come in.
+        """
+        if their_id is None:
+            return None
+        known = self.became[kind]
+        if str(their_id) not in known:
+            found = self.marked(model, their_id)
+            if found is None:
+                raise InvalidValue(
+                    _("Its %(what)s %(id)s did not come in.")
+                    % {"what": model._meta.verbose_name, "id": text(their_id)},
+                    field=str(model._meta.model_name),
+                )
+            known[str(their_id)] = found.pk
+        key = known[str(their_id)]
+        return None if key is None else model._default_manager.get(pk=key)
+
+    def word(self, part: Part, row: dict[str, Any], name: str, report: Report) -> str:
+        """Our word for theirs; "" for none. One without a meaning is counted."""
+        theirs = text(row.get(name))
+        ours = part.values.get(name, {}).get(theirs, "")
+        if theirs and not ours:
+            report.unmapped.setdefault(name, Counter())[theirs[:60]] += 1
+        return ours
+
+    def user(self, email: Any, report: Report) -> User | None:
+        """The colleague of that e-mail address; one who is none of ours is counted."""
+        address = text(email).lower()
+        if address and address not in self.users:
+            report.unmapped.setdefault("owner", Counter())[address[:60]] += 1
+        return self.users.get(address)
+
+
+def split(part: Part, row: dict[str, Any], *, without: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(our fields, own fields) of a row, empty ones left out."""
+    fields: dict[str, Any] = {}
+    custom: dict[str, Any] = {}
+    for name in part.fields:
+        value = plain(row[name])
+        if value in (None, "") or name in without:
+            continue
+        if name.startswith(CUSTOM):
+            custom[name.removeprefix(CUSTOM)] = value
+        else:
+            fields[name] = value
+    return fields, custom
+
+
+def make_legacy_field(target: str) -> None:
+    CustomField.objects.get_or_create(
+        target=target, key=LEGACY_ID, defaults={"label": _("Id before"), "type": FieldType.TEXT}
+    )
+
+
+def team_for(owner: User | None) -> Team | None:
+    """Whose pool takes what comes in: the owner's first team, else the first."""
+    teams = Team.objects.filter(members__user=owner) if owner else Team.objects.all()
+    return teams.order_by("pk").first()
+
+
+def text(value: Any, *, lines: bool = False) -> str:
+    found = "" if value is None else str(value)
+    return found.strip() if lines else " ".join(found.split())
+
+
+def plain(value: Any) -> Any:
+    """As actions take it: days as days, texts without outer spaces."""
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if value is None or isinstance(value, bool | int | float | Decimal) else text(value)
