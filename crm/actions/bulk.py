@@ -29,7 +29,7 @@ NAMED = 20  # refused rows whose names a job tells
 UNDO_FOR = timedelta(days=7)
 STALLED = timedelta(minutes=2)
 RUN, UNDO = "run", "undo"
-_ACTS = {
+ACTS = {
     "assign": {"lead", "opportunity"},
     "tag": set(MODELS),
     "untag": set(MODELS),
@@ -57,7 +57,7 @@ def start_bulk(
     """
     if by.user is None:
         raise InvalidValue(_("A bulk act needs a person."), field="by")
-    if target not in _ACTS.get(act, ()):
+    if target not in ACTS.get(act, ()):
         raise InvalidValue(_("This cannot be done to many at once."), field="act")
     require(by, Verb.REASSIGN if act == "assign" else Verb.EDIT)
     stored = _stored(act, values)
@@ -96,13 +96,17 @@ def own_bulk(by: Actor) -> QuerySet[Job]:
     return Job.objects.filter(kind=KIND, created_by=by.user) if by.user else Job.objects.none()
 
 
-def bulk_undo(job: Job) -> Undo | None:
-    """How the job can be taken back. None: it changed nothing, is taken back already, or it is too late."""
-    if job.cursor["phase"] == UNDO or not BulkRow.objects.filter(job=job, state=BulkState.CHANGED).exists():
-        return None
-    return Undo.objects.filter(
-        public_id=job.cursor["undo"], undone_at=None, expires_at__gt=clock.now()
-    ).first()
+def bulk_undos(jobs: Sequence[Job]) -> dict[int, Undo]:
+    """How those of the jobs that are over can be taken back, by their keys, in one query. Missing are those
+    that changed nothing, are taken back already, or are too old.
+    """
+    offers = {
+        job.cursor["undo"]: job.pk
+        for job in jobs
+        if job.finished_at and job.cursor["phase"] == RUN and job.result.get("changed")
+    }
+    rows = Undo.objects.filter(public_id__in=offers, undone_at=None, expires_at__gt=clock.now())
+    return {offers[str(row.public_id)]: row for row in rows} if offers else {}
 
 
 def _selected(

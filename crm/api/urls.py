@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from crm.api.bulk import BulkRowViewSet, BulkViewSet
 from crm.api.events import EventsView
 from crm.api.exports import ExportViewSet
 from crm.api.follow_ups import FollowUpViewSet
@@ -12,6 +13,7 @@ from crm.api.undo import UndoView
 
 app_name = "crm_api"
 
+_bulk = BulkViewSet.as_view
 _export = ExportViewSet.as_view
 _follow_up = FollowUpViewSet.as_view
 _import = ImportViewSet.as_view
@@ -45,6 +47,10 @@ urlpatterns = [
     path("exports/<uuid:public_id>/", _export({"get": "retrieve"}), name="export"),
     path("exports/<uuid:public_id>/cancel/", _export({"post": "cancel"}), name="export_cancel"),
     path("exports/<uuid:public_id>/file/", _export({"get": "file"}), name="export_file"),
+    path("bulk/", _bulk({"get": "list", "post": "create"}), name="bulk_list"),
+    path("bulk/<uuid:public_id>/", _bulk({"get": "retrieve"}), name="bulk"),
+    path("bulk/<uuid:public_id>/cancel/", _bulk({"post": "cancel"}), name="bulk_cancel"),
+    path("bulk/<uuid:public_id>/rows/", BulkRowViewSet.as_view({"get": "list"}), name="bulk_rows"),
     path("events/", EventsView.as_view(), name="events"),
     path("undo/<uuid:public_id>/", UndoView.as_view(), name="undo"),
     path("openapi.json", OpenApiView.as_view(), name="openapi"),

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from crm import clock
-from crm.actions.bulk import UNDO, bulk_undo, cancel_bulk, own_bulk, start_bulk
+from crm.actions.bulk import UNDO, bulk_undos, cancel_bulk, own_bulk, start_bulk
 from crm.errors import CRMError, InvalidValue
 from crm.models import Job, JobState, Lead, Stage, Tag, Team, User
 from crm.permissions import Verb, require
@@ -214,7 +214,7 @@ def _progress(job: Job) -> dict[str, Any]:
         "counts": [] if is_busy else counts,
         "told": told,
         "more": max(left - len(told), 0),
-        "undo": None if is_busy else bulk_undo(job),
+        "undo": bulk_undos([job]).get(job.pk),
     }
 
 

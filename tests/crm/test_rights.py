@@ -48,6 +48,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/leads/{lead}/assign/": {"owner": "me"},
     "POST /api/v1/leads/{lead}/disqualify/": {"reason": "no budget"},
     "POST /api/v1/leads/{lead}/snooze/": {"until": (timezone.now() + timedelta(days=9)).isoformat()},
+    "POST /api/v1/bulk/": {"act": "disqualify", "ids": ["{lead}"], "reason": "no budget"},
     "POST /api/v1/follow-ups/": {"lead": "{lead}", "subject": "Your garden", "body": "Dear Ada,\n\nthanks."},
     "PATCH /api/v1/follow-ups/{follow_up}/": {"body": "Changed words."},
     "POST /api/v1/follow-ups/{follow_up}/reject/": {"reason": "other"},
@@ -201,6 +202,8 @@ class World:
         """The template with this record's ids in it."""
         if isinstance(template, dict):
             return {name: self.fill(value, record) for name, value in template.items()}
+        if isinstance(template, list):
+            return [self.fill(value, record) for value in template]
         if not isinstance(template, str):
             return template
         lead = self.leads.get(record)
