@@ -47,9 +47,11 @@ def start_bulk(
     target: str = "lead",
     ids: Sequence[UUID | str] | None = None,
     filters: Mapping[str, str] | None = None,
+    records: QuerySet[Any] | None = None,
     **values: Any,
 ) -> Job:
-    """Write down the rows and queue the work. Rows are the public `ids`, or all that pass the `filters`.
+    """Write down the rows and queue the work. Rows are the public `ids`, or all that pass the `filters`, or
+    these `records`; of all of them only what `by` may see.
 
     `act`: assign (`owner`: User or None), tag and untag (`tag`: Tag), snooze (`until`: datetime, `reason`),
     disqualify (`reason`), stage (`stage`: Stage). Ids that `by` may not see are counted as missing.
@@ -61,7 +63,13 @@ def start_bulk(
         raise InvalidValue(_("This cannot be done to many at once."), field="act")
     require(by, Verb.REASSIGN if act == "assign" else Verb.EDIT)
     stored = _stored(act, values)
-    rows, asked = _selected(target, ids, filters, by=by)
+    if records is None:
+        rows, asked = _selected(target, ids, filters, by=by)
+    else:
+        rows, asked = (
+            MODELS[target].objects.visible_to(by).filter(pk__in=records.order_by().values("pk")),
+            None,
+        )
     job = Job.objects.create(
         kind=KIND,
         created_by=by.user,

@@ -1,4 +1,7 @@
-"""Acts on many rows at once: each row by its action, in its own transaction; and what was deleted."""
+"""Acts on many rows at once: some by their action, one transaction each; all of a list by a bulk job.
+
+And what was deleted.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,14 +10,17 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from crm.actions.bulk import start_bulk
 from crm.admin.base import RecordAdmin
 from crm.admin.duplicates import ask
 from crm.errors import CRMError
-from crm.models import Actor, User
+from crm.models import Actor, Tag, User
 from crm.permissions import Verb, may
 
 MOST_AT_ONCE = 500  # rows of one request; more belong to a job
@@ -32,6 +38,14 @@ class OwnerForm(forms.Form):
     )
 
 
+class TagForm(forms.Form):
+    """Which tag."""
+
+    tag = forms.ModelChoiceField(
+        Tag.objects.order_by("name"), label=gettext_lazy("tag"), widget=UnfoldAdminSelectWidget
+    )
+
+
 class ReasonForm(forms.Form):
     """Why it is done."""
 
@@ -46,13 +60,16 @@ def do_to_each(
     *,
     title: Any = "",
     form: type[forms.Form] | None = None,
+    job: str = "",
 ) -> HttpResponse | None:
     """Call `act(key, by=..., **answers)` for each of the selected rows; `form`, if any, is asked first.
 
-    Says how many were done, how many were refused, and the first refusal.
+    Says how many were done, how many were refused, and the first refusal. More than MOST_AT_ONCE, and all of
+    a list, are done by the bulk job that is called `job`, if there is one.
     """
     keys = list(rows.order_by("pk").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
-    if len(keys) > MOST_AT_ONCE:
+    is_job = job and (len(keys) > MOST_AT_ONCE or request.POST.get("select_across") == "1")
+    if len(keys) > MOST_AT_ONCE and not is_job:
         messages.error(request, _("Select at most %d at a time.") % MOST_AT_ONCE)
         return None
     answers: dict[str, Any] = {}
@@ -61,6 +78,9 @@ def do_to_each(
         if not filled.is_valid():
             return ask(page, request, rows, title=title, form=filled)
         answers = filled.cleaned_data
+    if is_job:
+        _start(request, job, str(page.opts.model_name), rows, answers)
+        return None
     actor, refusals = Actor.of(request.user), []  # type: ignore[arg-type]
     for key in keys:
         try:
@@ -71,6 +91,18 @@ def do_to_each(
             refusals.append(_("There is no such record, or you may not see it."))
     _say(request, len(keys) - len(refusals), refusals)
     return None
+
+
+def _start(request: HttpRequest, act: str, target: str, rows: QuerySet[Any], answers: dict[str, Any]) -> None:
+    """Hand the rows to a bulk job, and say where it is watched and taken back."""
+    try:
+        job = start_bulk(act, by=Actor.of(request.user), target=target, records=rows, **answers)  # type: ignore[arg-type]
+    except CRMError as refused:
+        messages.error(request, str(refused))
+        return
+    words = ngettext("Working on %d record.", "Working on %d records.", job.total) % job.total
+    place = reverse("crm:bulk", args=[job.public_id])
+    messages.success(request, format_html('{} <a href="{}">{}</a>', words, place, _("Watch, or undo")))
 
 
 def _say(request: HttpRequest, done: int, refusals: list[str]) -> None:

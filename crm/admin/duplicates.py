@@ -9,6 +9,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from crm.actions.bulk import MOST_ROWS
 from crm.actions.duplicates import dismiss_candidate
 from crm.actions.merge_values import KINDS, LOSER, POINTS, WINNER, Mergeable
 from crm.actions.merging import merge_accounts, merge_contacts, merge_leads
@@ -27,7 +28,11 @@ PAGE = "admin/crm/confirm.html"
 
 
 def ask(model_admin: Any, request: HttpRequest, rows: QuerySet, **context: Any) -> HttpResponse:
-    """The page between an act and its doing: it posts the same act back to the list, with `confirmed`."""
+    """The page between an act and its doing: it posts the same act back to the list, with `confirmed`. Rows
+    that were selected across pages are not named but selected so again.
+    """
+    is_all = request.POST.get("select_across") == "1"
+    selected = list(rows.values_list("pk", flat=True)[: 1 if is_all else None])
     return TemplateResponse(
         request,
         PAGE,
@@ -35,7 +40,9 @@ def ask(model_admin: Any, request: HttpRequest, rows: QuerySet, **context: Any) 
             **model_admin.admin_site.each_context(request),
             "opts": model_admin.model._meta,
             "act": request.POST["action"],
-            "selected": list(rows.values_list("pk", flat=True)),
+            "selected": selected,
+            "is_all": is_all,
+            "count": rows.order_by()[: MOST_ROWS + 1].count() if is_all else len(selected),
             **context,
         },
     )

@@ -23,7 +23,8 @@ from crm.actions.leads import (
     restore_lead,
     snooze_lead,
 )
-from crm.admin.bulk import OwnerForm, ReasonForm, SoftDeleted, do_to_each
+from crm.actions.tags import tag_record, untag_record
+from crm.admin.bulk import OwnerForm, ReasonForm, SoftDeleted, TagForm, do_to_each
 from crm.admin.duplicates import ask
 from crm.errors import CRMError
 from crm.models import Actor, Lead
@@ -52,7 +53,8 @@ class LeadActs(SoftDeleted):
     """A list of leads on which people act. One lead that refuses does not hold back the others."""
 
     actions: Any = (
-        *("convert", "assign", "disqualify", "reopen", "snooze", "ai_off", "ai_on"),
+        *("convert", "assign", "disqualify", "reopen", "snooze"),
+        *("stick_tag", "take_tag_off", "ai_off", "ai_on"),
         *("remove_selected", "restore_selected"),
     )
 
@@ -62,12 +64,14 @@ class LeadActs(SoftDeleted):
     @admin.action(description=gettext_lazy("Assign"), permissions=["reassign"])
     def assign(self, request: HttpRequest, rows: QuerySet[Lead]) -> HttpResponse | None:
         title = gettext_lazy("Assign")
-        return do_to_each(self, request, rows, assign_lead, title=title, form=OwnerForm)
+        return do_to_each(self, request, rows, assign_lead, title=title, form=OwnerForm, job="assign")
 
     @admin.action(description=gettext_lazy("Disqualify"), permissions=["change"])
     def disqualify(self, request: HttpRequest, rows: QuerySet[Lead]) -> HttpResponse | None:
         title = gettext_lazy("Disqualify")
-        return do_to_each(self, request, rows, disqualify_lead, title=title, form=ReasonForm)
+        return do_to_each(
+            self, request, rows, disqualify_lead, title=title, form=ReasonForm, job="disqualify"
+        )
 
     @admin.action(description=gettext_lazy("Reopen"), permissions=["change"])
     def reopen(self, request: HttpRequest, rows: QuerySet[Lead]) -> HttpResponse | None:
@@ -79,7 +83,17 @@ class LeadActs(SoftDeleted):
     @admin.action(description=gettext_lazy("Snooze"), permissions=["change"])
     def snooze(self, request: HttpRequest, rows: QuerySet[Lead]) -> HttpResponse | None:
         title = gettext_lazy("Snooze")
-        return do_to_each(self, request, rows, snooze_lead, title=title, form=SnoozeForm)
+        return do_to_each(self, request, rows, snooze_lead, title=title, form=SnoozeForm, job="snooze")
+
+    @admin.action(description=gettext_lazy("Tag"), permissions=["change"])
+    def stick_tag(self, request: HttpRequest, rows: QuerySet[Lead]) -> HttpResponse | None:
+        act = partial(tag_record, "lead")
+        return do_to_each(self, request, rows, act, title=gettext_lazy("Tag"), form=TagForm, job="tag")
+
+    @admin.action(description=gettext_lazy("Take a tag off"), permissions=["change"])
+    def take_tag_off(self, request: HttpRequest, rows: QuerySet[Lead]) -> HttpResponse | None:
+        act, title = partial(untag_record, "lead"), gettext_lazy("Take a tag off")
+        return do_to_each(self, request, rows, act, title=title, form=TagForm, job="untag")
 
     @admin.action(description=gettext_lazy("No AI: let no agent read them"), permissions=["change"])
     def ai_off(self, request: HttpRequest, rows: QuerySet[Lead]) -> HttpResponse | None:

@@ -104,12 +104,12 @@ class OpportunityAdmin(SoftDeleted):
     @admin.action(description=gettext_lazy("Assign"), permissions=["reassign"])
     def assign(self, request: HttpRequest, rows: QuerySet[Opportunity]) -> HttpResponse | None:
         title = gettext_lazy("Assign")
-        return do_to_each(self, request, rows, assign_opportunity, title=title, form=OwnerForm)
+        return do_to_each(self, request, rows, assign_opportunity, title=title, form=OwnerForm, job="assign")
 
     @admin.action(description=gettext_lazy("Move to a stage"), permissions=["change"])
     def move(self, request: HttpRequest, rows: QuerySet[Opportunity]) -> HttpResponse | None:
         title = gettext_lazy("Move to a stage")
-        return do_to_each(self, request, rows, move_opportunity, title=title, form=StageForm)
+        return do_to_each(self, request, rows, move_opportunity, title=title, form=StageForm, job="stage")
 
     @admin.action(description=gettext_lazy("Mark as won"), permissions=["change"])
     def win(self, request: HttpRequest, rows: QuerySet[Opportunity]) -> HttpResponse | None:

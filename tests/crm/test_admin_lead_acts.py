@@ -8,7 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from crm.actions.accounts import create_contact
-from crm.models import Contact, Lead, Opportunity, Role, User
+from crm.actions.bulk_running import advance_bulk
+from crm.models import Contact, Job, Lead, Opportunity, Role, Tag, User
 from tests.factories import actor, make_admin, make_lead, make_team, make_user
 
 pytestmark = pytest.mark.django_db
@@ -113,3 +114,41 @@ def test_a_rep_is_not_offered_to_delete_and_a_manager_restores_the_teams_alone()
     assert "Theirs" not in page
     act(client, "restore_selected", ours, theirs, query="?deleted=yes")
     assert set(Lead.objects.live()) == {ours}
+
+
+def test_select_across_is_one_job_over_the_records_that_are_seen(boss: User):
+    """THREATS 4.2: 60 visible, 60 foreign: only the visible ones change, also when foreign ones are named."""
+    team = make_team()
+    manager = make_user(Role.MANAGER, team=team)
+    client = Client()
+    client.force_login(manager)
+    visible = [make_lead(name=f"Ours {n}", team=team) for n in range(60)]
+    foreign = [make_lead(name=f"Theirs {n}") for n in range(60)]
+    page = act(client, "disqualify", visible[0], foreign[0], select_across="1")
+    assert 'name="select_across" value="1"' in page
+    assert page.count('name="_selected_action"') == 1
+    page = act(client, "disqualify", *foreign, select_across="1", confirmed="1", reason="No garden")
+    job = Job.objects.get()
+    assert f"/bulk/{job.public_id}/" in page
+    assert job.total == 60
+    while advance_bulk(job.pk, seconds=5):
+        pass
+    assert set(Lead.objects.filter(status="disqualified")) == set(visible)
+    act(client, "disqualify", *foreign, confirmed="1", reason="No garden")
+    assert Lead.objects.filter(status="disqualified").count() == 60
+
+
+def test_select_across_obeys_the_filter_and_the_search_of_the_list(client: Client):
+    make_lead(name="Ida"), make_lead(name="Bo", status="working"), make_lead(name="Io", status="working")
+    tag = Tag.objects.create(name="VIP")
+    one = Lead.objects.get(name="Bo")
+    query = "?status__exact=working&q=bo"
+    assert 'name="tag"' in act(client, "stick_tag", one, query=query, select_across="1")
+    act(client, "stick_tag", one, query=query, select_across="1", confirmed="1", tag=str(tag.pk))
+    job = Job.objects.get()
+    assert job.total == 1
+    while advance_bulk(job.pk, seconds=5):
+        pass
+    assert tag.taggings.get().lead == one
+    act(client, "take_tag_off", one, confirmed="1", tag=str(tag.pk))  # a few go at once
+    assert not tag.taggings.exists()
