@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
+from django.db.models import OuterRef
+from django.db.models.functions import JSONObject
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
@@ -148,6 +151,12 @@ class Tagged:
         for row in Tagging.objects.filter(**{f"{self._target}__in": self._keys}):
             found[getattr(row, f"{self._target}_id")][row.tag_id] = row
         return found
+
+
+def tags_of(target: str) -> ArraySubquery:
+    """For `.values()` of a list: each record's tags as [{"name", "colour"}, ...], by name."""
+    rows = Tagging.objects.filter(**{target: OuterRef("pk")}).order_by("tag__name")
+    return ArraySubquery(rows.values(found=JSONObject(name="tag__name", colour="tag__colour")))
 
 
 def tagging(record: Subject, tag: Tag, tagged: Tagged) -> Step | None:

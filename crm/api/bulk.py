@@ -25,14 +25,14 @@ from crm.api.base import (
     undo_document,
 )
 from crm.api.exports import NothingSerializer
-from crm.api.leads import AssignSerializer
-from crm.models import BulkRow, BulkState, FieldTarget, Job, JobState, Stage, Tag, Undo
+from crm.api.leads import AssignSerializer, TagSerializer
+from crm.models import BulkRow, BulkState, FieldTarget, Job, JobState, Stage, Undo
 
 MOST_IDS = 10_000  # in one body; filters choose up to 200,000
 COUNTS = tuple(state.value for state in BulkState if state != BulkState.WAITING)
 
 
-class BulkRequestSerializer(AssignSerializer):
+class BulkRequestSerializer(AssignSerializer, TagSerializer):
     """An act, what it needs (assign: `owner`; tag, untag: `tag`; snooze: `until`, perhaps `reason`;
     disqualify: `reason`; stage: `stage`), and the records: by `ids`, or leads by `filters`.
     """
@@ -50,12 +50,6 @@ class BulkRequestSerializer(AssignSerializer):
     stage = serializers.UUIDField(required=False, help_text="Id of an open stage.")
     until = TimeField(required=False)
     reason = TextField(max_length=200, required=False, allow_blank=True)
-
-    def validate_tag(self, value: str) -> Tag:
-        tag = Tag.objects.filter(name__iexact=value).first()
-        if tag is None:
-            raise ValidationError(_("There is no such tag."))
-        return tag
 
     def validate_stage(self, value: UUID) -> Stage:
         stage = Stage.objects.filter(public_id=value).first()

@@ -86,6 +86,8 @@ _LEAD = f"""
     {_utc("crm_lead.last_inbound_at")} AS last_inbound_at,
     {_utc("crm_lead.last_outbound_at")} AS last_outbound_at,
     crm_lead.outcome,
+    (SELECT coalesce(json_agg(tag.name ORDER BY tag.name), '[]') FROM crm_tagging
+        JOIN crm_tag AS tag ON tag.id = tag_id WHERE lead_id = crm_lead.id) AS tags,
     (SELECT json_build_object('id', public_id, 'name', name) FROM crm_user WHERE id = crm_lead.owner_id)
         AS owner,
     (SELECT json_build_object('id', public_id, 'name', name) FROM crm_team WHERE id = crm_lead.team_id)
@@ -149,6 +151,7 @@ class LeadSerializer(serializers.Serializer):
     last_inbound_at = serializers.DateTimeField(allow_null=True)
     last_outbound_at = serializers.DateTimeField(allow_null=True)
     outcome = serializers.ChoiceField(Outcome.choices)
+    tags = serializers.ListField(child=serializers.CharField(), help_text=_("names, in their order"))
     owner = PersonSerializer(allow_null=True)
     team = NamedSerializer(allow_null=True)
     source = SourceSerializer()  # type: ignore[assignment]

@@ -15,9 +15,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crm.actions.intake import receive_inquiry
+from crm.actions.lead_lists import has_tag
 from crm.actions.leads import assign_lead, disqualify_lead, snooze_lead, update_lead
 from crm.actions.search import matching
 from crm.actions.search_stages import SHORTEST
+from crm.actions.tags import tag_record, untag_record
 from crm.api.base import (
     ApiViewSet,
     Ordering,
@@ -42,7 +44,7 @@ from crm.api.documents import (
     timeline_document,
 )
 from crm.api.filters import PersonFilter, TimeFilter, WholeNumberFilter
-from crm.models import Channel, Lead, LeadSource, LeadStatus, TimelineEvent, User
+from crm.models import Channel, Lead, LeadSource, LeadStatus, Tag, TimelineEvent, User
 
 
 class LeadFilter(filters.FilterSet):
@@ -55,7 +57,11 @@ class LeadFilter(filters.FilterSet):
     score_max = WholeNumberFilter(field_name="score", lookup_expr="lte", min_value=0, max_value=100)
     created_after = TimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = TimeFilter(field_name="created_at", lookup_expr="lt")
+    tag = filters.CharFilter(method="tagged", max_length=60)
     q = filters.CharFilter(method="search", min_length=SHORTEST, max_length=200)  # last: see matching()
+
+    def tagged(self, leads: QuerySet[Lead], _name: str, text: str) -> QuerySet[Lead]:
+        return leads.filter(has_tag("lead", text))
 
     def search(self, leads: QuerySet[Lead], _name: str, text: str) -> QuerySet[Lead]:
         return matching(leads, text)
@@ -148,6 +154,18 @@ class SnoozeSerializer(StrictSerializer):
     reason = TextField(max_length=200, required=False, allow_blank=True)
 
 
+class TagSerializer(StrictSerializer):
+    """A tag, by its name in any case. An admin makes tags; the API sticks them on."""
+
+    tag = TextField(max_length=60)
+
+    def validate_tag(self, value: str) -> Tag:
+        tag = Tag.objects.filter(name__iexact=value).first()
+        if tag is None:
+            raise ValidationError(_("There is no such tag."))
+        return tag
+
+
 CHANGED = {200: LeadChangedSerializer}
 LEAD_ORDERS = ("created_at", "score")  # each has an index that ends in the id
 
@@ -227,7 +245,17 @@ class LeadViewSet(ApiViewSet):
         lead_id = self.record_id()
         return self.changed(snooze_lead(lead_id, by=self.actor, **self.checked(SnoozeSerializer)))
 
-    def changed(self, lead: Lead) -> Response:
+    @extend_schema(summary="Tag a lead", request=TagSerializer, responses=CHANGED)
+    def tag(self, request: Request, public_id: UUID) -> Response:
+        lead_id = self.record_id()
+        return self.changed(tag_record("lead", lead_id, by=self.actor, **self.checked(TagSerializer)))
+
+    @extend_schema(summary="Take a tag off a lead", request=TagSerializer, responses=CHANGED)
+    def untag(self, request: Request, public_id: UUID) -> Response:
+        lead_id = self.record_id()
+        return self.changed(untag_record("lead", lead_id, by=self.actor, **self.checked(TagSerializer)))
+
+    def changed(self, lead: Any) -> Response:
         """The lead as it is now, read without the filter: the caller may just have given it away."""
         document = lead_document(lead.pk) | {"undo": undo_document(lead)}
         return Response(document, headers={"ETag": etag_of(document["version"])})

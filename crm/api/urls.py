@@ -28,6 +28,8 @@ urlpatterns = [
     ),
     path("leads/<uuid:public_id>/disqualify/", _lead({"post": "disqualify"}), name="lead_disqualify"),
     path("leads/<uuid:public_id>/snooze/", _lead({"post": "snooze"}), name="lead_snooze"),
+    path("leads/<uuid:public_id>/tag/", _lead({"post": "tag"}), name="lead_tag"),
+    path("leads/<uuid:public_id>/untag/", _lead({"post": "untag"}), name="lead_untag"),
     path("leads/<uuid:public_id>/timeline/", TimelineViewSet.as_view({"get": "list"}), name="lead_timeline"),
     path("follow-ups/", _follow_up({"get": "list", "post": "create"}), name="follow_up_list"),
     path(

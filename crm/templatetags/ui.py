@@ -1,6 +1,6 @@
 """The small parts every screen repeats. They take text and numbers, never models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -79,6 +79,8 @@ def _constant_part(template_name: str, language: str, is_mac: bool) -> SafeStrin
     return SafeString(get_template(template_name).render({"is_mac": is_mac}))
 
 
+MOST_TAGS = 3
+_TAG_TONES = {"green": "ok", "blue": "info", "amber": "warn", "red": "bad"}
 _PICK = (
     '<td class="pick"><label><input type="checkbox" class="check" name="lead" value="{}" aria-label="{}">'
     "</label></td>"
@@ -93,7 +95,7 @@ def lead_rows(rows: Iterable[Mapping[str, Any]], may_pick: bool = False) -> Safe
     return format_html_join(
         "",
         '<tr>{}<td class="c">{}</td><td class="who2"><a class="rowlink" href="{}"><b>{}</b></a>'
-        '<span class="muted co">{}</span></td>'
+        '<span class="muted co">{}</span>{}</td>'
         '<td class="hide-sm"><span class="stage {}">{}</span></td><td class="hide-sm">{}</td>'
         '<td class="hide-md"><span class="muted">{}</span></td><td class="r num">{}</td>'
         '<td class="hide-sm {}">{}</td><td class="r num faint hide-md" title="{}">{}</td></tr>',
@@ -104,6 +106,7 @@ def lead_rows(rows: Iterable[Mapping[str, Any]], may_pick: bool = False) -> Safe
                 row["url"],
                 row["name"],
                 row["company"],
+                _tags(row["tags"]) if row["tags"] else "",
                 row["status"],
                 row["status_label"],
                 _person(row["owner"]) if row["owner"] else nobody,
@@ -117,6 +120,24 @@ def lead_rows(rows: Iterable[Mapping[str, Any]], may_pick: bool = False) -> Safe
             for row in rows
         ),
     )
+
+
+def _tags(tags: Sequence[Mapping[str, str]]) -> SafeString:
+    """The first MOST_TAGS tags, and how many more there are."""
+    shown = [tag(one["name"], one["colour"]) for one in tags[:MOST_TAGS]]
+    if len(tags) > MOST_TAGS:
+        names = ", ".join(one["name"] for one in tags[MOST_TAGS:])
+        shown.append(format_html('<span class="tag" title="{}">+{}</span>', names, len(tags) - MOST_TAGS))
+    return format_html(
+        '<span class="tags hide-sm">{}</span>', format_html_join("", "{}", ((one,) for one in shown))
+    )
+
+
+@register.simple_tag
+@lru_cache(maxsize=4_096)
+def tag(name: str, colour: str) -> SafeString:
+    """A word that people stuck on a record, in its colour."""
+    return format_html('<span class="tag {}">{}</span>', _TAG_TONES.get(colour, ""), name)
 
 
 @lru_cache(maxsize=4_096)

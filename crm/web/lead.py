@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 
 from crm import clock
 from crm.actions.follow_ups import blank_message
-from crm.models import Lead, LeadStatus
+from crm.models import Lead, LeadStatus, Tag
 from crm.permissions import Verb, may
 from crm.web import words
 from crm.web.base import ai_of, by, person, piece, read_uuid, screen
@@ -72,6 +72,7 @@ def head_context(request: HttpRequest, one: Lead) -> dict[str, Any]:
     return {
         "lead": one,
         "steps": steps(one),
+        "tags": list(Tag.objects.filter(taggings__lead=one)),
         "may_edit": may_edit,
         "may_reassign": may(person(request), Verb.REASSIGN, one),
     }

@@ -25,9 +25,10 @@ from crm.actions.leads import (
     start_work,
     update_lead,
 )
+from crm.actions.tags import tag_record, untag_record
 from crm.errors import CRMError, InvalidValue, VersionConflict
 from crm.imports.values import typed_amount
-from crm.models import CustomField, FieldType, Lead, Role, Undo, User
+from crm.models import CustomField, FieldType, Lead, Role, Tag, Undo, User
 from crm.web.base import back, by, changed, person, piece, read_uuid, say, say_no, screen, toasts
 from crm.web.details import CUSTOM, DetailField, find, local_input
 from crm.web.lead import lead_page, visible_lead
@@ -316,6 +317,30 @@ def lead_disqualify(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def lost_reasons() -> list[str]:
     """The usual reasons to disqualify."""
     return [_("No budget"), _("Not our area"), _("Bought elsewhere"), _("Never answered"), _("Spam")]
+
+
+@screen
+@require_http_methods(["GET", "POST"])
+def lead_tags(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Stick a tag on, or take one off."""
+    one = visible_lead(request, public_id)
+    on = set(Tag.objects.filter(taggings__lead=one).values_list("pk", flat=True))
+    tags = list(Tag.objects.order_by("name"))
+    context: dict[str, Any] = {
+        "tags": [(tag, tag.pk in on) for tag in tags],
+        "may_make": person(request).is_staff,
+    }
+    if request.method == "GET":
+        return _sheet(request, one, "sheet_tags", context)
+    chosen = next((tag for tag in tags if str(tag.public_id) == request.POST.get("tag")), None)
+
+    def act() -> Any:
+        if chosen is None:
+            raise InvalidValue(_("Choose a tag from the list."), field="tag")
+        return (untag_record if chosen.pk in on else tag_record)("lead", one.pk, by=by(request), tag=chosen)
+
+    done = _("Tag taken off") if chosen and chosen.pk in on else _("Tagged")
+    return _act(request, one, act, done, "sheet_tags", context)
 
 
 @screen

@@ -14,9 +14,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 from crm import clock
 from crm.actions.intake import receive_inquiry
 from crm.actions.lead_lists import DAYS, SCORES, SORTS
+from crm.actions.tags import tags_of
 from crm.errors import CRMError
 from crm.imports.values import typed_amount
-from crm.models import Channel, Lead, LeadSource, LeadStatus, NextActionKind, User
+from crm.models import Channel, Lead, LeadSource, LeadStatus, NextActionKind, Tag, User
 from crm.permissions import Verb, may
 from crm.web import words
 from crm.web.base import NAV_CAP, by, nav_counts, person, piece, say, screen
@@ -45,6 +46,7 @@ class ListRow(TypedDict):
     is_late: bool
     came: str
     came_exact: str
+    tags: list[dict[str, str]]  # name, colour
 
 
 @screen
@@ -54,7 +56,7 @@ def lead_list(request: HttpRequest) -> HttpResponse:
     user: User = person(request)  # type: ignore[assignment]
     filters, now = LeadFilters.read(request.GET), clock.now()
     visible = filters.narrow(Lead.objects.visible_to(user), user=user, now=now)
-    page = page_of(visible.values(*_COLUMNS), filters)
+    page = page_of(visible.values(*_COLUMNS, tags=tags_of("lead")), filters)
     if not page.newer and not page.older:
         count = words.whole(len(page.leads))
     elif filters.is_active:
@@ -121,13 +123,14 @@ def _rows(leads: list[dict[str, Any]], now: datetime) -> list[ListRow]:
                 is_late=is_past and lead["status"] != LeadStatus.NURTURING,
                 came=words.ago(lead["created_at"], now),
                 came_exact=words.stamp(lead["created_at"]),
+                tags=lead["tags"],
             )
         )
     return rows
 
 
 def _choices(filters: LeadFilters) -> list[tuple[str, str, list[tuple[str, str, bool]]]]:
-    """What the filter form offers: name, label, options. One query, for the sources."""
+    """What the filter form offers: name, label, options. Two queries, for sources and tags."""
     scores = {
         "hot": _("Hot, 75 and more"),
         "warm": _("Warm, 50 to 74"),
@@ -142,6 +145,7 @@ def _choices(filters: LeadFilters) -> list[tuple[str, str, list[tuple[str, str, 
         ("owner", _("Owner"), [("me", _("Me")), ("none", _("Nobody"))]),
         ("source", _("Source"), sources),
         ("created", _("Came in"), [(key, days[key]) for key in DAYS]),
+        ("tag", _("Tag"), [(name, name) for name in Tag.objects.values_list("name", flat=True)]),
     ]
     return [
         (name, label, [(value, text, value == getattr(filters, name)) for value, text in options])

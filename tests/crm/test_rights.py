@@ -24,7 +24,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from crm.actions.tokens import create_token
-from crm.models import ApiToken, Attachment, CaptureForm, FollowUp, ImportJob, Job, Lead, Role, Undo
+from crm.models import ApiToken, Attachment, CaptureForm, FollowUp, ImportJob, Job, Lead, Role, Tag, Undo
 from tests.factories import (
     make_attachment,
     make_bulk,
@@ -47,6 +47,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/leads/{lead}/": {"company": "Changed Ltd"},
     "POST /api/v1/leads/{lead}/assign/": {"owner": "me"},
     "POST /api/v1/leads/{lead}/disqualify/": {"reason": "no budget"},
+    "POST /api/v1/leads/{lead}/tag/": {"tag": "vip"},
+    "POST /api/v1/leads/{lead}/untag/": {"tag": "vip"},
     "POST /api/v1/leads/{lead}/snooze/": {"until": (timezone.now() + timedelta(days=9)).isoformat()},
     "POST /api/v1/bulk/": {"act": "disqualify", "ids": ["{lead}"], "reason": "no budget"},
     "POST /api/v1/follow-ups/": {"lead": "{lead}", "subject": "Your garden", "body": "Dear Ada,\n\nthanks."},
@@ -62,6 +64,7 @@ FORMS: dict[str, dict[str, str]] = {
     "POST /leads/{lead}/write/": {"subject": "Your garden", "body": "Dear Ada,\n\nthanks."},
     "POST /leads/{lead}/fields/company/": {"value": "Changed Ltd", "version": "1", "was": ""},
     "POST /leads/{lead}/note/": {"body": "Called."},
+    "POST /leads/{lead}/tags/": {"tag": "{tag}"},
     "POST /leads/{lead}/snooze/": {"until": f"{timezone.now() + timedelta(days=9):%Y-%m-%dT%H:%M}"},
     "POST /leads/{lead}/assign/": {"owner": "{mate}"},
     "POST /leads/{lead}/disqualify/": {"reason": "no budget"},
@@ -169,6 +172,7 @@ class World:
             slug="garden",
             fields=[{"name": "name", "label": "Name"}],
         )
+        self.tag = Tag.objects.create(name="VIP")
         self.imports: dict[str, ImportJob] = {}
         self.exports: dict[str, Job] = {}
         self.bulks: dict[str, Job] = {}
@@ -216,6 +220,7 @@ class World:
             "{export}": self.exports.get(record),
             "{bulk}": self.bulks.get(record),
             "{mate}": self.mate,
+            "{tag}": self.tag,
         }.items():
             template = template.replace(name, str(found.public_id if found else uuid4()))
         template = template.replace("{form}", "garden" if record == "own" else "nothing")

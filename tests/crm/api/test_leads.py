@@ -22,6 +22,7 @@ from crm.models import (
     Score,
     ScoreFactor,
     ScoreSource,
+    Tag,
     TimelineEvent,
     User,
     band_of,
@@ -487,3 +488,24 @@ def test_a_document_holds_any_text_unharmed(api: Caller):
     assert api.get(url_of(lead)).json()["name"] == name
     assert api.get(URL).json()["results"][0]["name"] == name
     assert api.get(url_of(lead)).json()["custom"] == {"a": [1, {"b": None}]}
+
+
+def test_tags_are_read_stuck_on_taken_off_and_filtered_by(api: Caller):
+    Tag.objects.bulk_create([Tag(name="VIP", colour="red"), Tag(name="Autumn")])
+    lead, _other = make_lead(), make_lead()
+    place = f"/api/v1/leads/{lead.public_id}/"
+    assert api.get(place).json()["tags"] == []
+    answer = api.send("POST", f"{place}tag/", {"tag": "vip"}).json()
+    assert (answer["tags"], answer["version"]) == (["VIP"], 2)
+    api.send("POST", f"{place}tag/", {"tag": "Autumn"})
+    assert api.get(place).json()["tags"] == ["Autumn", "VIP"]
+    assert [one["id"] for one in api.get("/api/v1/leads/?tag=VIP").json()["results"]] == [str(lead.public_id)]
+    assert api.get("/api/v1/leads/?tag=nothing").json()["results"] == []
+    assert api.send("POST", f"/api/v1/undo/{answer['undo']['id']}/", {}).status_code == 409
+    off = api.send("POST", f"{place}untag/", {"tag": "VIP"}).json()
+    assert off["tags"] == ["Autumn"]
+    assert api.send("POST", f"/api/v1/undo/{off['undo']['id']}/", {}).status_code == 200
+    assert api.get(place).json()["tags"] == ["Autumn", "VIP"]
+    for body in ({}, {"tag": "none such"}, {"tag": 5}, {"tag": "VIP", "colour": "red"}):
+        problem = assert_problem(api.send("POST", f"{place}tag/", body), 400, "invalid")
+        assert fields(problem) == ["colour" if "colour" in body else "tag"]

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from crm.models import Lead, LeadStatus, Role
+from crm.models import Lead, LeadStatus, Role, Tag, Tagging
 from crm.web import lead_filters
 from tests.crm.web.pages import HTMX, signed_in
 from tests.factories import make_admin, make_lead, make_source, make_team, make_user
@@ -186,3 +186,15 @@ def test_new_this_week_leaves_out_older_ones(noon):
     new = make_lead(name="New")
     Lead.objects.filter(pk=new.pk).update(created_at=noon - timedelta(days=1))
     assert shown(page(signed_in(make_admin()), "?created=7d")) == ["New"]
+
+
+def test_tags_stand_beside_the_name_the_first_three_of_them():
+    lead = make_lead(name="One")
+    for name, colour in (("A<b>", "green"), ("B", "grey"), ("C", "red"), ("D", "blue"), ("E", "blue")):
+        Tagging.objects.create(lead=lead, tag=Tag.objects.create(name=name, colour=colour))
+    html = page(signed_in(make_admin()))
+    assert '<span class="tag ok">A&lt;b&gt;</span>' in html
+    assert '<span class="tag bad">C</span>' in html
+    assert '<span class="tag" title="D, E">+2</span>' in html
+    assert shown(page(signed_in(make_admin()), "?tag=c")) == ["One"]
+    assert '<option value="C"' in signed_in(make_admin()).get("/leads/filters/").content.decode()

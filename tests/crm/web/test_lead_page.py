@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from crm import clock
 from crm.actions.leads import add_note, snooze_lead, update_lead
-from crm.models import Actor, Lead, LeadStatus, Note, Role, Undo
+from crm.models import Actor, Lead, LeadStatus, Note, Role, Tag, Tagging, Undo
 from tests.crm.web.pages import HTMX, signed_in
 from tests.factories import make_admin, make_lead, make_team, make_user
 
@@ -302,3 +302,21 @@ def test_a_snooze_is_told_in_the_readers_own_zone(lead):
     snooze_lead(lead.pk, by=Actor.of(reader), until=at, reason="on holiday")
     html = signed_in(reader).get(f"/leads/{lead.public_id}/").content.decode()
     assert re.search(r"snoozed until \w{3} 12:00: on holiday", html)
+
+
+def test_a_tag_is_stuck_on_and_taken_off_by_its_button():
+    lead, tag = make_lead(name="Ada"), Tag.objects.create(name="VIP & more", colour="amber")
+    client, place = signed_in(make_admin()), f"/leads/{lead.public_id}/"
+    assert "Add a tag" in client.get(place).content.decode()
+    sheet = client.get(f"{place}tags/", **HTMX).content.decode()
+    assert f'value="{tag.public_id}" aria-pressed="false"' in sheet
+    client.post(f"{place}tags/", {"tag": str(tag.public_id)})
+    html = client.get(f"{place}head/").content.decode()
+    assert 'href="/leads/?tag=VIP%20%26%20more"' in html
+    assert '<span class="tag warn">VIP &amp; more</span>' in html
+    assert 'aria-pressed="true"' in client.get(f"{place}tags/").content.decode()
+    client.post(f"{place}tags/", {"tag": str(tag.public_id)})
+    assert not Tagging.objects.exists()
+    assert 'role="alert"' in client.post(f"{place}tags/", {"tag": "none"}).content.decode()
+    reader = signed_in(make_user(Role.READ_ONLY, team=make_team()))
+    assert reader.post(f"{place}tags/", {"tag": str(tag.public_id)}).status_code == 404
