@@ -5,26 +5,29 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from crm.actions.accounts import create_account, create_contact, update_account, update_contact
+from crm.actions.identity_owners import assign_account, assign_contact
 from crm.admin.base import CheckedByAction
+from crm.admin.bulk import OwnerForm, do_to_each
 from crm.admin.duplicates import MergeTwo
 from crm.admin.privacy import PersonActs
 from crm.models import Account, Actor, Contact
-from crm.permissions import Verb
+from crm.permissions import Verb, may
 
 
 class IdentityAdmin(MergeTwo):
-    """What stays, whatever becomes of a lead. It belongs to who makes it."""
+    """What stays, whatever becomes of a lead. It belongs to who makes it, and is given away by an act."""
 
     form = CheckedByAction
     change_verb, add_verb = Verb.EDIT, Verb.CREATE
     list_select_related: Any = ("owner", "team")
     search_fields = ("search_text",)
     readonly_fields: Any = ("owner", "team", "created_at", "updated_at")
+    actions: Any = ("assign", *MergeTwo.actions)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         names = super().get_fields(request, obj)
@@ -32,6 +35,14 @@ class IdentityAdmin(MergeTwo):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related(*self.list_select_related)
+
+    def has_reassign_permission(self, request: HttpRequest) -> bool:
+        return self.has_module_permission(request) and may(request.user, Verb.REASSIGN)  # type: ignore[arg-type]
+
+    @admin.action(description=gettext_lazy("Assign"), permissions=["reassign"])
+    def assign(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
+        act = assign_account if self.model is Account else assign_contact
+        return do_to_each(self, request, rows, act, title=gettext_lazy("Assign"), form=OwnerForm)
 
 
 class AccountForm(CheckedByAction):
@@ -92,7 +103,7 @@ class ContactAdmin(IdentityAdmin, PersonActs):
     list_select_related = ("account", "owner", "team")
     list_filter = ("lifecycle", "do_not_contact", "owner")
     autocomplete_fields = ("account",)
-    actions = (*MergeTwo.actions, *PersonActs.actions)
+    actions = (*IdentityAdmin.actions, *PersonActs.actions)
     fields = (
         *("full_name", "title", "account", "email", "phone", "country", "locale", "time_zone"),
         *("lifecycle", "do_not_contact", "custom"),

@@ -129,6 +129,20 @@ def test_a_contact_is_made_and_changed_with_its_address_and_number(client: Clien
     assert "Only a customer" in errors_of(changed(client, contact, lifecycle="churned"))
 
 
+def test_accounts_and_contacts_are_given_to_others_and_back_to_the_pool(client: Client, boss: User):
+    rep = make_user(team=(team := make_team()))
+    account = create_account(by=actor(boss), name="Ponds")
+    contact = create_contact(by=actor(boss), full_name="Ada")
+    for record in (account, contact):
+        page = record._meta.model_name
+        assert "Done for 1" in act(client, page, "assign", record, owner=rep.pk)
+        record.refresh_from_db()
+        assert (record.owner, record.team, record.version) == (rep, team, 2)
+        assert "Done for 1" in act(client, page, "assign", record, owner="")
+        record.refresh_from_db()
+        assert record.owner is None
+
+
 def test_a_manager_changes_the_teams_identities_and_reads_no_others():
     team = make_team()
     manager = signed_in(make_user(Role.MANAGER, team=team))
