@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from crm import events
 from crm.actions.base import check_version, offer_undo, record_for_change, tell, undoable
+from crm.actions.card_search import find_cards_anew
 from crm.actions.custom_fields import checked_custom
 from crm.actions.identity import FREE_MAIL, fold, identify, lock_identities, normalise_email, normalise_phone
 from crm.actions.intake import checked_country
@@ -154,6 +155,8 @@ def _undo_update(model: type[Account] | type[Contact], row: Undo, by: Actor) -> 
     _set(record, own)
     put_ways_back(record, row.before["ways"])
     record.save_changed(*own, "search_text")
+    if NAMES[type(record)] in own:
+        find_cards_anew(record)
     kind = f"{record._meta.model_name}.changed"
     tell(record, kind, _("took back the last change"), by=by, fields=sorted(values))
     _publish(record, tuple(values))
@@ -305,6 +308,8 @@ def _write(record: Any, values: dict[str, Any]) -> None:
         _identify(record)
         own.append("search_text")
     record.save_changed(*own)
+    if NAMES[type(record)] in values:
+        find_cards_anew(record)
 
 
 def _replace_point(contact: Contact, kind: PointKind, raw: str) -> None:

@@ -20,6 +20,7 @@ from crm.actions.base import (
     tell,
     undoable,
 )
+from crm.actions.card_search import search_text_of
 from crm.actions.conversion_parts import (
     LINKS,
     New,
@@ -33,7 +34,7 @@ from crm.actions.conversion_parts import (
 )
 from crm.actions.lead_moves import MOVED, restore_snapshot, snapshot
 from crm.actions.lead_status import STATUS_FIELDS, change_status
-from crm.actions.opportunities import create_opportunity, search_text_of
+from crm.actions.opportunities import create_opportunity
 from crm.actions.outcomes import settle_contact
 from crm.actions.ways import put_ways_back
 from crm.errors import CRMError, InvalidValue, TransitionRefused, UndoRefused, VersionConflict

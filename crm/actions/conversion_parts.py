@@ -5,8 +5,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from crm.actions.accounts import keys_of, reidentify_contact
+from crm.actions.card_search import search_text_of
 from crm.actions.identity import lock_identities
-from crm.actions.opportunities import search_text_of
 from crm.actions.ways import note_ways
 from crm.errors import InvalidValue
 from crm.models import (

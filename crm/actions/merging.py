@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from crm import clock, events
 from crm.actions.base import check_version, offer_undo, tell
+from crm.actions.card_search import find_cards_anew
 from crm.actions.identity import identify, lock_identities
 from crm.actions.maintenance import maintenance
 from crm.actions.merge_relations import Handover, inventory, row_of
@@ -115,6 +116,7 @@ def _merge(
     _write(winner, changes, by=by)
     loser.merged_into = winner
     loser.save_changed("merged_into")
+    find_cards_anew(winner)
     tell(winner, f"{kind.target.value}.merged", words, by=by, merged=str(loser.public_id), reason=reason)
     _publish(winner, loser, changes)
     log = MergeLog.objects.create(

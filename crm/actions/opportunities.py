@@ -19,8 +19,8 @@ from crm.actions.base import (
     tell,
     undoable,
 )
+from crm.actions.card_search import search_text_of
 from crm.actions.custom_fields import checked_custom
-from crm.actions.identity import fold
 from crm.actions.intake import checked_amount, checked_currency
 from crm.actions.outcomes import restore_outcome, settle_lead, settle_outcome
 from crm.actions.pipelines import first_stage
@@ -492,13 +492,6 @@ def _write(card: Opportunity, values: dict[str, Any]) -> None:
         setattr(card, name, value)
     card.search_text = search_text_of(card)
     card.save_changed(*values, "search_text")
-
-
-def search_text_of(card: Opportunity) -> str:
-    """What the card is found by: its name, its account's, its contact's."""
-    account, contact = card.account, card.primary_contact
-    words = (card.name, account.name if account else "", contact.full_name if contact else "")
-    return fold(" ".join(words))
 
 
 def _undo_of(card: Opportunity, **before: Any) -> dict[str, Any]:

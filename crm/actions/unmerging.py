@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from crm import clock, events
 from crm.actions.base import undoable
+from crm.actions.card_search import find_cards_anew
 from crm.actions.identity import lock_identities
 from crm.actions.maintenance import maintenance
 from crm.actions.merge_relations import MARKS, move_rows, moved_relations, relations, row_of
@@ -74,6 +75,7 @@ def undo_merge(merge: int | UUID | str, *, by: Actor) -> Unmerge:
     winner.save_changed()
     loser.merged_into = None
     loser.save_changed("merged_into")
+    find_cards_anew(winner, loser)
     log.undone_at, log.undone_by = clock.now(), by.user
     log.save(update_fields=["undone_at", "undone_by", "updated_at"])
     if isinstance(winner, Lead):

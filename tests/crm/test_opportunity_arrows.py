@@ -8,9 +8,10 @@ import pytest
 from django.db import transaction
 
 from crm import clock
-from crm.actions.accounts import create_contact
+from crm.actions.accounts import create_account, create_contact, update_account, update_contact
 from crm.actions.base import undo
 from crm.actions.conversion import convert_lead
+from crm.actions.merging import merge_accounts, merge_contacts
 from crm.actions.opportunities import (
     assign_opportunity,
     create_opportunity,
@@ -25,6 +26,7 @@ from crm.actions.opportunity_moves import (
     reopen_opportunity,
     win_opportunity,
 )
+from crm.actions.unmerging import undo_merge
 from crm.errors import TransitionRefused
 from crm.models import Actor, Lead, Opportunity, Stage
 from tests.factories import actor, make_admin, make_lead
@@ -162,3 +164,27 @@ def test_the_last_opportunity_that_is_deleted_takes_no_outcome_along():
     delete_opportunity(card.pk, by=SYSTEM)
     lead.refresh_from_db()
     assert lead.outcome == "unknown"
+
+
+def test_an_opportunity_is_found_by_the_names_that_its_account_and_contact_have_now():
+    by = actor(make_admin())
+    firm, other = (create_account(by=by, name=name) for name in ("Fern", "Moss"))
+    ida, bo = (create_contact(by=by, full_name=name) for name in ("Ida", "Bo"))
+    card = create_opportunity(by=by, name="Pond", account=firm, primary_contact=ida)
+
+    def words() -> str:
+        card.refresh_from_db()
+        return card.search_text
+
+    assert words() == "pond fern ida"
+    renamed = update_account(firm.pk, by=by, name="Fern & Co")
+    assert words() == "pond fern & co ida"
+    undo(renamed.undo_offer.public_id, by=by)
+    update_contact(ida.pk, by=by, full_name="Ida Oak")
+    assert words() == "pond fern ida oak"
+    merges = [merge_contacts(bo.pk, ida.pk, by=by), merge_accounts(other.pk, firm.pk, by=by)]
+    assert words() == "pond moss bo"
+    for merge in merges:
+        undo_merge(merge.pk, by=by)
+    assert words() == "pond fern ida oak"
+    assert card.version == 1
