@@ -272,6 +272,14 @@
     if (!timers.waiting) timers.waiting = setTimeout(release, 400);
   }
 
+  // An answer that was on its way when somebody moved in waits, too: it would take the open form away.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const cause = event.detail.requestConfig?.triggeringEvent;
+    if (cause?.type !== "live" || !isHeld(cause.target)) return;
+    event.detail.shouldSwap = false;
+    hold(cause.target);
+  });
+
   function release() {
     timers.waiting = 0;
     for (const piece of [...waiting]) {

@@ -42,6 +42,8 @@ class Site:
         self.is_down = False  # nor does the feed answer
         self.frame = 1
         self.feed: list[dict[str, Any]] = []
+        self.slow = ""  # the path whose answers are kept in `kept`
+        self.kept: list[Route] = []
         page.route("**/*", self._answer)
         page.route_web_socket("**/ws/live/**", self._accept)
 
@@ -64,6 +66,9 @@ class Site:
                 return
             body = {"results": self.feed, "seq": "e-9-9", "more": False, "resync": False}
             route.fulfill(body=json.dumps(body), content_type="application/json")
+            return
+        if path == self.slow:
+            self.kept.append(route)
             return
         bodies = {"": PAGE, "row": ROW % "new", "list": LIST % (ROW % "listed")}
         headers = {"Content-Security-Policy": "default-src 'self'; script-src 'self'"}
@@ -154,6 +159,20 @@ def test_nothing_moves_under_the_focus(site: Site):
     assert site.page.input_value("#name") == "half a sen"
     site.page.evaluate("document.activeElement.blur()")
     assert site.settle() == ["row"]
+
+
+def test_an_answer_that_comes_after_the_focus_waits_as_well(site: Site):
+    site.slow = "row"
+    site.open().tell("lead.changed", topic="lead:a1", lead="a1")
+    assert "row" in site.settle()
+    site.slow = ""
+    site.page.locator("#name").focus()
+    site.kept.pop().fulfill(body=ROW % "late", content_type="text/html")
+    site.settle()
+    expect(site.page.locator("#row")).to_contain_text("old")
+    expect(site.page.locator("#name")).to_be_focused()
+    site.page.locator("#name").blur()
+    expect(site.page.locator("#row")).to_contain_text("new")
 
 
 def test_a_piece_that_is_held_is_left_alone(site: Site):
