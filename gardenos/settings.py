@@ -297,6 +297,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "LeadKind": "crm.models.LeadKind",
         "LeadStatus": "crm.models.LeadStatus",
+        "NextActionKind": "crm.models.NextActionKind",
         "Outcome": "crm.models.Outcome",
         "ScoreKind": "crm.models.ScoreKind",
         "ScoreSource": "crm.models.ScoreSource",

@@ -85,6 +85,7 @@ _LEAD = f"""
     {_utc("crm_lead.snoozed_until")} AS snoozed_until,
     {_utc("crm_lead.last_inbound_at")} AS last_inbound_at,
     {_utc("crm_lead.last_outbound_at")} AS last_outbound_at,
+    {_utc("crm_lead.answer_due_at")} AS answer_due_at,
     crm_lead.outcome,
     (SELECT coalesce(json_agg(tag.name ORDER BY tag.name), '[]') FROM crm_tagging
         JOIN crm_tag AS tag ON tag.id = tag_id WHERE lead_id = crm_lead.id) AS tags,
@@ -150,6 +151,7 @@ class LeadSerializer(serializers.Serializer):
     snoozed_until = serializers.DateTimeField(allow_null=True)
     last_inbound_at = serializers.DateTimeField(allow_null=True)
     last_outbound_at = serializers.DateTimeField(allow_null=True)
+    answer_due_at = serializers.DateTimeField(allow_null=True, help_text=_("null: nobody waits"))
     outcome = serializers.ChoiceField(Outcome.choices)
     tags = serializers.ListField(child=serializers.CharField(), help_text=_("names, in their order"))
     owner = PersonSerializer(allow_null=True)

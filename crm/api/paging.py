@@ -124,7 +124,7 @@ class KeysetPagination(BasePagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
-        self.limit = _limit(request.query_params.get(LIMIT))
+        self.limit = read_limit(request.query_params.get(LIMIT))
         self.ordering = _ordering(request.query_params.get(ORDERING), view.orderings)
         text = request.query_params.get(CURSOR)
         self.cursor = Cursor.decode(text, self.ordering, queryset) if text is not None else None
@@ -197,7 +197,7 @@ def _parameter(name: str, schema: dict[str, Any], description: str = "") -> dict
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
-def _limit(text: str | None) -> int:
+def read_limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_LIMIT):

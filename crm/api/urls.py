@@ -9,6 +9,7 @@ from crm.api.follow_ups import FollowUpViewSet
 from crm.api.imports import ImportRowViewSet, ImportViewSet
 from crm.api.leads import LeadViewSet, TimelineViewSet
 from crm.api.schema import DocsView, OpenApiView
+from crm.api.today import TodayView
 from crm.api.undo import UndoView
 
 app_name = "crm_api"
@@ -53,6 +54,7 @@ urlpatterns = [
     path("bulk/<uuid:public_id>/", _bulk({"get": "retrieve"}), name="bulk"),
     path("bulk/<uuid:public_id>/cancel/", _bulk({"post": "cancel"}), name="bulk_cancel"),
     path("bulk/<uuid:public_id>/rows/", BulkRowViewSet.as_view({"get": "list"}), name="bulk_rows"),
+    path("today/", TodayView.as_view(), name="today"),
     path("events/", EventsView.as_view(), name="events"),
     path("undo/<uuid:public_id>/", UndoView.as_view(), name="undo"),
     path("openapi.json", OpenApiView.as_view(), name="openapi"),

@@ -156,13 +156,20 @@ def today_rows(
 
 
 def today_count(user: User, scope: str, day: Day, *, cap: int) -> int:
-    """How many records stand on Today, up to `cap` + 1. One statement."""
+    """How many records stand on Today, up to `cap` + 1; a task about a lead is that lead. One statement."""
     if not user.is_active:
         return 0
     statement = _statement(user.role, scope, None)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT count(*) FROM (SELECT DISTINCT kind, id FROM ({statement}) AS rows) AS counted",
+            f"""
+            SELECT count(*) FROM (
+                SELECT DISTINCT CASE WHEN task.lead_id IS NULL THEN rows.kind ELSE {LEAD} END,
+                                coalesce(task.lead_id, rows.id)
+                  FROM ({statement}) AS rows
+                  LEFT JOIN crm_task AS task ON task.id = rows.id AND rows.kind = {TASK}
+            ) AS counted
+            """,
             _values(user, day, cap + 1, None),
         )
         return cursor.fetchone()[0]

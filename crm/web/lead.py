@@ -73,6 +73,8 @@ def head_context(request: HttpRequest, one: Lead) -> dict[str, Any]:
         "lead": one,
         "steps": steps(one),
         "tags": list(Tag.objects.filter(taggings__lead=one)),
+        "answer": words.answer_clock(one.answer_due_at, clock.now()) if one.is_open else "",
+        "is_answer_late": one.answer_due_at is not None and one.answer_due_at <= clock.now(),
         "may_edit": may_edit,
         "may_reassign": may(person(request), Verb.REASSIGN, one),
     }

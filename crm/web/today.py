@@ -1,16 +1,35 @@
 """Today: whom do I answer next?"""
 
 from typing import Any
+from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
 
 from crm import clock
-from crm.models import Lead
+from crm.actions.work import complete_task
+from crm.errors import CRMError
+from crm.models import Lead, Task
+from crm.models.today import MINE, TEAM
 from crm.permissions import Verb, may
-from crm.web.agenda import MINE, TEAM, agenda, agenda_row, done_today
-from crm.web.base import ai_of, person, piece, read_uuid, screen
+from crm.web import words
+from crm.web.agenda import MOST_PAGES, agenda, agenda_row, done_today
+from crm.web.base import (
+    ai_of,
+    back,
+    by,
+    changed,
+    person,
+    piece,
+    read_uuid,
+    say,
+    say_no,
+    screen,
+    toasts,
+)
 from crm.web.draft_card import draft_card
 from crm.web.score_card import score_card
 from crm.web.timeline import story, tabs
@@ -42,9 +61,9 @@ def today_list(request: HttpRequest) -> HttpResponse:
 def today_row(request: HttpRequest, public_id: str) -> HttpResponse:
     """One row alone."""
     lead = get_object_or_404(_visible(request), public_id=public_id)
-    return piece(
-        request, "crm/partials/today_row.html", {"row": agenda_row(lead), "scope": scope_of(request)}
-    )
+    scope = scope_of(request)
+    row = agenda_row(lead, person(request), scope)
+    return piece(request, "crm/partials/today_row.html", {"row": row, "scope": scope})
 
 
 @screen
@@ -53,6 +72,22 @@ def today_peek(request: HttpRequest, public_id: str) -> HttpResponse:
     """The preview beside the list."""
     lead = get_object_or_404(_visible(request), public_id=public_id)
     return piece(request, "crm/partials/peek.html", {"peek": peek_of(request, lead)})
+
+
+@screen
+@require_POST
+def task_done(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Tick a task off that is about no lead of the list."""
+    task = get_object_or_404(Task.objects.visible_to(person(request)), public_id=public_id)
+    try:
+        done = complete_task(task.pk, by=by(request))
+    except CRMError as refused:
+        say_no(request, refused)
+    else:
+        say(request, _("Did %s") % task.title, undo=done.undo_offer)
+    if not request.htmx:  # type: ignore[attr-defined]
+        return back(request, reverse("crm:today"))
+    return changed(HttpResponse(toasts(request)))
 
 
 def _visible(request: HttpRequest) -> Any:
@@ -67,9 +102,17 @@ def scope_of(request: HttpRequest) -> str:
     return scope
 
 
+def _pages(request: HttpRequest) -> int:
+    """How many pages the list shows, one under the other."""
+    text = request.GET.get("pages", "1")
+    if not (text.isascii() and text.isdigit() and len(text) <= 2 and 1 <= int(text) <= MOST_PAGES):
+        raise Http404
+    return int(text)
+
+
 def _list_context(request: HttpRequest) -> dict[str, Any]:
     scope = scope_of(request)
-    found = agenda(person(request), scope)
+    found = agenda(person(request), scope, pages=_pages(request))
     user = person(request)
     return {
         "agenda": found,
@@ -81,14 +124,15 @@ def _list_context(request: HttpRequest) -> dict[str, Any]:
 
 
 def _first(context: dict[str, Any]) -> str:
-    rows = context["agenda"].rows
-    return rows[0].public_id if rows else ""
+    return next((row.public_id for row in context["agenda"].rows if row.public_id), "")
 
 
 def peek_of(request: HttpRequest, lead: Lead) -> dict[str, Any]:
     """What the preview shows of one lead."""
     return {
         "lead": lead,
+        "answer": words.answer_clock(lead.answer_due_at, clock.now()),
+        "is_answer_late": lead.answer_due_at is not None and lead.answer_due_at <= clock.now(),
         "score_card": score_card(lead),
         "draft": draft_card(lead, person(request), ai=ai_of(request)),
         "recent": story(lead, reader=person(request), size=3).entries,

@@ -27,6 +27,7 @@ urlpatterns = [
     path("today/list/", today.today_list, name="today_list"),
     path("today/<uuid:public_id>/", today.today_peek, name="today_peek"),
     path("today/<uuid:public_id>/row/", today.today_row, name="today_row"),
+    path("tasks/<uuid:public_id>/done/", today.task_done, name="task_done"),
     path("leads/", leads.lead_list, name="lead_list"),
     path("leads/filters/", leads.lead_filter_form, name="lead_filter_form"),
     path("leads/views/", lead_views.lead_views, name="lead_views"),

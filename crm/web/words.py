@@ -80,6 +80,27 @@ def lateness(at: datetime, now: datetime) -> str:
     return ngettext("%(n)d min late", "%(n)d min late", minutes) % {"n": minutes}
 
 
+def due_in(at: datetime, now: datetime) -> str:
+    """How long there is left: "due in 12 min", "due in 3 h", else the day and time."""
+    minutes = max(1, int((at - now).total_seconds()) // 60)
+    if minutes < 60:
+        return ngettext("due in %(n)d min", "due in %(n)d min", minutes) % {"n": minutes}
+    if minutes < 1_440:
+        return ngettext("due in %(n)d h", "due in %(n)d h", minutes // 60) % {"n": minutes // 60}
+    return day_and_time(at, now)
+
+
+def answer_clock(due: datetime | None, now: datetime) -> str:
+    """The clock of somebody who waits, for beside their name: "Answer due in 12 min", "Answer 1 h late"."""
+    if due is None:
+        return ""
+    if due <= now:
+        return _("Answer %s") % lateness(due, now)
+    return _("Answer %s") % (
+        due_in(due, now) if (due - now).days < 1 else _("due %s") % day_and_time(due, now)
+    )
+
+
 def exact(at: datetime | None) -> str:
     """The full local time, for a title: "Monday 23 November 2026, 09:12"."""
     if at is None:

@@ -5,6 +5,7 @@
 // [data-live-types="lead.scored follow_up.*"]                    only for these events
 // [data-live-rows]                                               a list: new rows are announced, not pushed in
 // [data-live-new]                                                the button that announces them
+// [data-live-clock]                                              its words change with the minutes
 // [data-live-hold]                                               somebody works here: leave it alone
 // [data-live-banner]                                             shown while the line is down
 //
@@ -19,6 +20,7 @@
   const SILENCE_MS = 60_000; // the server pings every 25 s
   const BANNER_MS = 2_000;
   const GATHER_MS = 300; // events of one piece within this time cost one fetch
+  const CLOCK_MS = 60_000;
   const RESTING_POINTER_MS = 10_000;
   const SIGNED_OUT = 4401;
   const REFUSED = [4400, 4403];
@@ -299,5 +301,6 @@
     socket?.close();
   });
   window.addEventListener("pageshow", (event) => event.persisted && reconnectNow());
+  setInterval(() => document.hidden || document.querySelectorAll("[data-live-clock]").forEach(gather), CLOCK_MS);
   connect();
 })();

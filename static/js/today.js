@@ -1,7 +1,7 @@
 // Today: J and K walk the list, the preview follows. On a small screen rows are plain links.
 (() => {
   const WIDE = matchMedia("(min-width: 821px)");
-  const rows = () => [...document.querySelectorAll("#today-list .lead")];
+  const rows = () => [...document.querySelectorAll("#today-list [data-lead]")]; // what is no lead has no preview
   let chosen = document.querySelector("#today-list .lead.on")?.dataset.lead || "";
   let place = 0; // of the chosen row, also after it left the list
 
@@ -33,7 +33,7 @@
   }
 
   document.addEventListener("click", (event) => {
-    const row = event.target.closest("#today-list .lead");
+    const row = event.target.closest("#today-list [data-lead]");
     if (!row || !WIDE.matches) return;
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();

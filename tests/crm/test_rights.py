@@ -24,7 +24,19 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from crm.actions.tokens import create_token
-from crm.models import ApiToken, Attachment, CaptureForm, FollowUp, ImportJob, Job, Lead, Role, Tag, Undo
+from crm.models import (
+    ApiToken,
+    Attachment,
+    CaptureForm,
+    FollowUp,
+    ImportJob,
+    Job,
+    Lead,
+    Role,
+    Tag,
+    Task,
+    Undo,
+)
 from tests.factories import (
     make_attachment,
     make_bulk,
@@ -161,11 +173,13 @@ class World:
         self.follow_ups: dict[str, FollowUp] = {}
         self.attachments: dict[str, Attachment] = {}
         self.undos: dict[str, Undo] = {}
+        self.tasks: dict[str, Task] = {}
         for record, owner in owners.items():
             team = theirs if record == "foreign" else ours
             lead = make_lead(email="customer@example.com", message="A garden?", owner=owner, team=team)
             self.leads[record], self.follow_ups[record] = lead, make_follow_up(lead)
             self.attachments[record] = make_attachment(lead)
+            self.tasks[record] = Task.objects.create(title="Ring", lead=lead, assignee=owner)
         CaptureForm.objects.create(
             source=self.leads["own"].source,
             name="Garden",
@@ -215,6 +229,7 @@ class World:
             "{lead}": lead,
             "{follow_up}": self.follow_ups.get(record),
             "{attachment}": self.attachments.get(record),
+            "{task}": self.tasks.get(record),
             "{undo}": self.undos.get(record),
             "{import}": self.imports.get(record),
             "{export}": self.exports.get(record),
