@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from django.db import transaction
-from django.db.models import ProtectedError
+from django.db.models import ProtectedError, QuerySet
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
@@ -32,14 +32,18 @@ from crm.models import (
     Channel,
     CustomField,
     FieldType,
+    ImportAssign,
     ImportJob,
     ImportPolicy,
     ImportState,
     Job,
     JobState,
     LeadSource,
+    Role,
+    TeamMember,
+    User,
 )
-from crm.permissions import Verb, require
+from crm.permissions import Reach, Verb, reach, require
 
 NO_ANALYSIS_FROM = 500  # rows; above it, analysing is asked for, never assumed
 STALLED = timedelta(minutes=2)  # without a step: the sweep queues the import again, which harms nothing
@@ -207,11 +211,19 @@ def check_import(import_id: int, *, by: Actor, in_process: bool = False) -> Impo
 
 
 @transaction.atomic
-def run_import(import_id: int, *, by: Actor, analyse: str | int = "", in_process: bool = False) -> ImportJob:
-    """Write what the check has shown. `analyse` is "none", "all", or how many of the best by rules.
+def run_import(
+    import_id: int,
+    *,
+    by: Actor,
+    analyse: str | int = "",
+    assign: str | User = ImportAssign.NONE,
+    in_process: bool = False,
+) -> ImportJob:
+    """Write what the check has shown. `analyse` is "none", "all", or how many of the best by rules. `assign`
+    is who gets the new leads: "none" (the pool), "rules", or a person; then only leads that are nobody's go.
 
-    Raises ImportJob.DoesNotExist, PermissionRefused, ImportRefused for `analyse`, TransitionRefused unless
-    the import is checked. An import whose worker died is taken up again.
+    Raises ImportJob.DoesNotExist, PermissionRefused, ImportRefused for `analyse` and `assign`,
+    TransitionRefused unless the import is checked. An import whose worker died is taken up again.
     """
     job = _own(import_id, by=by, states=(ImportState.CHECKED, ImportState.RUNNING))
     if job.state == ImportState.RUNNING:
@@ -220,11 +232,14 @@ def run_import(import_id: int, *, by: Actor, analyse: str | int = "", in_process
         _start(job, phase=job.job.cursor["phase"], row=job.job.cursor.get("row", 0), in_process=in_process)
         return job
     job.analyse = known_analyse(analyse or job.analyse)
+    job.assign, job.assign_to = known_assign(assign, by=by)
     job.state, job.started_at, job.error = ImportState.RUNNING, clock.now(), ""
     audit("import.run", f"ran an import of {job.rows_total} rows", by=by, target=job, policy=job.policy)
     job.rows_created = job.rows_updated = job.rows_skipped = job.rows_failed = job.rows_done = 0
     job.save_changed(
         "analyse",
+        "assign",
+        "assign_to",
         "state",
         "started_at",
         "error",
@@ -246,6 +261,36 @@ def known_analyse(text: str | int) -> str:
     if words.isascii() and words.isdigit() and len(words) <= 8:
         return str(int(words)) if int(words) else NONE
     raise ImportRefused(_("Analyse none, all, or a number of leads."), field="analyse")
+
+
+def known_assign(assign: str | User, *, by: Actor) -> tuple[ImportAssign, User | None]:
+    """Who gets the new leads. Raises ImportRefused (`assign`) for nobody of ours, and for somebody to whom
+    this person could not give leads: an admin gives to all who work here, a manager to their teams, everybody
+    else takes for themselves.
+    """
+    if not isinstance(assign, User):
+        if assign not in {ImportAssign.NONE, ImportAssign.RULES}:
+            raise ImportRefused(_("Give the leads to nobody, by the rules, or to a person."), field="assign")
+        return ImportAssign(assign), None
+    if not assignees(by).filter(pk=assign.pk).exists():
+        raise ImportRefused(_("You cannot give leads to %s.") % assign, field="assign")
+    return ImportAssign.USER, assign
+
+
+def assignees(by: Actor) -> QuerySet[User]:
+    """To whom this person may give the leads of an import."""
+    people = User.objects.active().exclude(role=Role.READ_ONLY).order_by("name", "pk")
+    if by.user is None:
+        return people
+    match reach(by, Verb.REASSIGN):
+        case Reach.ALL:
+            return people
+        case Reach.TEAM:
+            mates = TeamMember.objects.filter(team__members__user=by.user)
+            return people.filter(pk__in=mates.values("user"))
+        case Reach.NONE:
+            return people.none()
+    return people.filter(pk=by.user.pk)
 
 
 @transaction.atomic

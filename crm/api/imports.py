@@ -32,9 +32,19 @@ from crm.api.base import (
     if_match,
     required_version,
 )
+from crm.api.documents import PersonSerializer
 from crm.api.strict_json import StrictJSONParser
 from crm.imports.summary import analysis_choices, problem_lines, rows_of
-from crm.models import ImportJob, ImportPolicy, ImportRow, ImportState, JobState, Verdict
+from crm.models import (
+    ImportAssign,
+    ImportJob,
+    ImportPolicy,
+    ImportRow,
+    ImportState,
+    JobState,
+    User,
+    Verdict,
+)
 
 FORM_BYTES = 65_536  # what a multipart body may hold beside the file
 
@@ -80,9 +90,25 @@ class UploadSerializer(MappingSerializer):
 
 
 class RunSerializer(StrictSerializer):
-    """How many leads the agents shall analyse: "none", "all", or the best N by rules."""
+    """How many leads the agents shall analyse ("none", "all", or the best N by rules), and who gets the new
+    ones: "none" (the pool), "rules", a user's public id, or "me".
+    """
 
     analyse = TextField(max_length=8, required=False)
+    assign = TextField(max_length=36, required=False)
+
+    def validate_assign(self, value: str) -> str | User:
+        if value in {ImportAssign.NONE, ImportAssign.RULES}:
+            return value
+        if value == "me":
+            return self.context["request"].user
+        try:
+            user = User.objects.active().filter(public_id=UUID(value)).first()
+        except ValueError:
+            user = None
+        if user is None:
+            raise ValidationError(_("Give the leads to nobody, by the rules, or to a person."))
+        return user
 
 
 class EmptySerializer(StrictSerializer):
@@ -119,6 +145,8 @@ class ImportSerializer(serializers.Serializer):
     source = serializers.CharField()  # type: ignore[assignment]
     policy = serializers.ChoiceField(ImportPolicy.choices)
     analyse = serializers.CharField()
+    assign = serializers.ChoiceField(ImportAssign.choices)
+    assign_to = PersonSerializer(allow_null=True)
     rows_total = serializers.IntegerField()
     rows_done = serializers.IntegerField()
     rows_created = serializers.IntegerField()
@@ -161,7 +189,7 @@ class ImportViewSet(ApiViewSet):
     parser_classes: ClassVar[Any] = (StrictJSONParser, MultiPartParser)  # type: ignore[misc]
 
     def get_queryset(self) -> QuerySet[ImportJob]:
-        return ImportJob.objects.visible_to(self.actor).select_related("source", "job")
+        return ImportJob.objects.visible_to(self.actor).select_related("source", "job", "assign_to")
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse what is too large before a byte of it is read."""
@@ -288,6 +316,7 @@ def import_document(job: ImportJob) -> dict[str, Any]:
         "id": job.public_id,
         "work": job.job.state,
         "source": job.source.name if job.source else "",
+        "assign_to": job.assign_to and {"id": job.assign_to.public_id, "name": job.assign_to.name},
         **{
             name: getattr(job, name)
             for name in (
@@ -297,6 +326,7 @@ def import_document(job: ImportJob) -> dict[str, Any]:
                 "warnings",
                 "policy",
                 "analyse",
+                "assign",
                 "rows_total",
                 "rows_done",
                 "rows_created",

@@ -1,4 +1,4 @@
-"""The long part of an import, in short steps: stage, judge, write, clean up; or undo.
+"""The long part of an import, in short steps: stage, judge, write, assign, clean up; or undo.
 
 Each step is one transaction of well under a second that holds the import's row, does its work and moves the
 cursor; so a step either happened or did not, two workers take turns, and whoever comes after a crash goes on
@@ -8,6 +8,7 @@ again.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -20,6 +21,7 @@ from crm import clock, events
 from crm.actions.identity import IMPORT_LOCK
 from crm.errors import ImportRefused
 from crm.imports.alone import write_alone
+from crm.imports.assigning import assign_rows, tell_assigned
 from crm.imports.chunk import Chunk
 from crm.imports.columns import CUSTOM, Column
 from crm.imports.judging import Reachable, first_alone, judge
@@ -34,6 +36,7 @@ from crm.models import (
     Actor,
     CustomField,
     FieldType,
+    ImportAssign,
     ImportJob,
     ImportState,
     Job,
@@ -49,7 +52,8 @@ JUDGED_AT_ONCE = 5_000
 WRITTEN_AT_FIRST, WRITTEN_LEAST, WRITTEN_MOST = 500, 100, 5_000
 COMMIT_S = 0.6  # what a chunk should take: live updates wait for the longest transaction
 CLEAR, STAGE, JUDGE, WRITE, CLEAN, OVER = "clear", "stage", "judge", "write", "clean", "over"
-UNDO = "undo"
+ASSIGN, UNDO = "assign", "undo"
+ASSIGNED_AT_ONCE = 500  # leads
 
 
 def actor_of(job: ImportJob) -> Actor:
@@ -96,7 +100,13 @@ class ImportRun:
             return self._clean()
         if phase == STAGE:
             return self._stage()
-        step = {CLEAR: self._clear, JUDGE: self._judge, WRITE: self._write, UNDO: self._undo}.get(phase)
+        step = {
+            CLEAR: self._clear,
+            JUDGE: self._judge,
+            WRITE: self._write,
+            ASSIGN: self._assign,
+            UNDO: self._undo,
+        }.get(phase)
         if step is None:
             return False
         with transaction.atomic():
@@ -196,7 +206,10 @@ class ImportRun:
         job.rows_skipped += counted[Verdict.SKIP]
         job.rows_failed += counted[Verdict.ERROR]
         job.rows_done = last
-        _move(job, WRITE if last < job.rows_total else CLEAN, row=last)
+        if last < job.rows_total:
+            _move(job, WRITE, row=last)
+        else:
+            _move(job, CLEAN if job.assign == ImportAssign.NONE else ASSIGN)
         self._adapt(time.monotonic() - began)
         return True
 
@@ -219,6 +232,18 @@ class ImportRun:
         """Make the next chunk such that its commit takes about COMMIT_S."""
         wanted = int(self.chunk_rows * COMMIT_S / max(seconds, 0.001))
         self.chunk_rows = max(WRITTEN_LEAST, min(WRITTEN_MOST, wanted, self.chunk_rows * 2))
+
+    # --- assign --------------------------------------------------------------------------------------------
+    def _assign(self, job: ImportJob) -> bool:
+        """A slice of the leads that the import made. The cursor is the row of the last one."""
+        last, given = assign_rows(job, after=job.job.cursor["row"], limit=ASSIGNED_AT_ONCE)
+        counts = Counter(job.options.get("assigned", {}))
+        counts.update({str(user_id): number for user_id, number in given.items()})
+        job.options["assigned"] = dict(counts)
+        if last is None:
+            tell_assigned(job)
+        _move(job, CLEAN if last is None else ASSIGN, row=last or 0)
+        return True
 
     # --- clean up ------------------------------------------------------------------------------------------
     def _clean(self) -> bool:

@@ -18,6 +18,7 @@ from crm import clock, events
 from crm.actions.identity import IMPORT_LOCK
 from crm.actions.maintenance import maintenance
 from crm.actions.merge_relations import relations
+from crm.imports.assigning import forget_assigned
 from crm.imports.changes import BY_THEMSELVES, STORY, UNTIED, take_back, versions_before
 from crm.imports.restoring import Restoring
 from crm.models import (
@@ -292,6 +293,7 @@ def finish(job: ImportJob) -> list[str]:
         if not _forget_source(source):
             job.source = source
             stays.append(_("the source “%s”, which is in use") % source.name)
+    forget_assigned(job)
     job.state, job.finished_at = ImportState.UNDONE, job.finished_at or clock.now()
     return stays
 

@@ -8,7 +8,15 @@ from crm.models.automation import DeliveryState, Rule, RuleRun, WebhookDelivery,
 from crm.models.duplicates import CandidateState, DuplicateCandidate, MergeLog, MergeTarget
 from crm.models.figures import DashboardCount
 from crm.models.history import HISTORY, TRACKED, history_of
-from crm.models.imports import ImportJob, ImportPolicy, ImportRow, ImportStage, ImportState, Verdict
+from crm.models.imports import (
+    ImportAssign,
+    ImportJob,
+    ImportPolicy,
+    ImportRow,
+    ImportStage,
+    ImportState,
+    Verdict,
+)
 from crm.models.invitations import Invitation
 from crm.models.leads import (
     AWAKE_STATUSES,
@@ -170,6 +178,7 @@ __all__ = [
     "FormConfirmation",
     "Heartbeat",
     "IdempotencyKey",
+    "ImportAssign",
     "ImportJob",
     "ImportPolicy",
     "ImportRow",

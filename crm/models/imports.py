@@ -28,6 +28,12 @@ class ImportPolicy(models.TextChoices):
     SKIP = "skip", _("Create new, skip known")
 
 
+class ImportAssign(models.TextChoices):
+    NONE = "none", _("Nobody: they wait in the pool")
+    RULES = "rules", _("By the assignment rules")
+    USER = "user", _("One person")
+
+
 class ImportJobQuerySet(models.QuerySet["ImportJob"]):
     def visible_to(self, who: User | Actor) -> Self:
         """An admin sees all imports, everybody else their own."""
@@ -54,6 +60,10 @@ class ImportJob(VersionedRecord):
     mapping = models.JSONField(default=dict, help_text="column name -> field, custom:<key> or empty")
     options = models.JSONField(default=dict)
     policy = models.CharField(max_length=6, choices=ImportPolicy, default=ImportPolicy.UPDATE)
+    assign = models.CharField(
+        max_length=5, choices=ImportAssign, default=ImportAssign.NONE, db_default=ImportAssign.NONE
+    )
+    assign_to = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     analyse = models.CharField(max_length=12, default="none", help_text='"none", a number, or "all"')
     state = models.CharField(max_length=8, choices=ImportState, default=ImportState.UPLOADED)
     rows_total = models.PositiveIntegerField(default=0)
@@ -73,6 +83,11 @@ class ImportJob(VersionedRecord):
         constraints = [
             choices_known("crm_importjob", "state", ImportState.values),
             choices_known("crm_importjob", "policy", ImportPolicy.values),
+            models.CheckConstraint(
+                name="crm_importjob_assign_whole",
+                condition=Q(assign__in=[ImportAssign.NONE, ImportAssign.RULES], assign_to=None)
+                | Q(assign=ImportAssign.USER, assign_to__isnull=False),
+            ),
         ]
         indexes = [models.Index(F("created_by"), F("created_at").desc(), name="crm_importjob_mine")]
 

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from crm import clock
 from crm.actions.imports import (
+    assignees,
     cancel_import,
     check_import,
     map_import,
@@ -30,15 +31,25 @@ from crm.imports.summary import (
     problem_rows,
     skipped_rows,
 )
-from crm.models import ImportJob, ImportPolicy, ImportState, JobState, LeadSource
+from crm.models import (
+    AssignmentRule,
+    ImportAssign,
+    ImportJob,
+    ImportPolicy,
+    ImportState,
+    JobState,
+    LeadSource,
+    User,
+)
 from crm.permissions import Verb, require
 from crm.web import words
-from crm.web.base import ai_of, by, person, piece, say, say_no, screen
+from crm.web.base import ai_of, by, person, piece, read_uuid, say, say_no, screen
 
 NEWEST = 30
 PROBLEMS_SHOWN = 8
 SKIPS_SHOWN = 20
 CELLS_SHOWN = 5
+PEOPLE_SHOWN = 200
 UPLOAD, MATCH, CHECK, DONE = 1, 2, 3, 4
 _STATES_BEFORE_CHECK = {ImportState.UPLOADED, ImportState.MAPPED}
 
@@ -175,7 +186,8 @@ def _context(request: HttpRequest, job: ImportJob, *, error: str = "") -> dict[s
         return context | {"view": "match", "step": MATCH, **_match(job)}
     analysis = _analysis(request, job)
     counts = {**_counts(job), **_problems(job), "skips": _skips(job)}
-    return context | {"view": "check", "step": CHECK, **counts, "analysis": analysis}
+    choices = {"analysis": analysis, "assign": _assign_choices(request)}
+    return context | {"view": "check", "step": CHECK, **counts, **choices}
 
 
 def _progress(done: int, total: int) -> dict[str, Any]:
@@ -306,10 +318,30 @@ def import_run(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Bring the checked rows in."""
     job = _job(request, public_id)
     try:
-        run_import(job.pk, by=by(request), analyse=request.POST.get("analyse", ""))
+        assign = _chosen_assign(request.POST.get("assign", ""))
+        run_import(job.pk, by=by(request), analyse=request.POST.get("analyse", ""), assign=assign)
     except CRMError as refused:
         say_no(request, refused)
     return redirect("crm:import", public_id=public_id)
+
+
+def _chosen_assign(value: str) -> str | User:
+    """A way, or a person by public id. Raises ImportRefused."""
+    public_id = read_uuid(value)
+    if public_id is None:
+        return value or ImportAssign.NONE
+    user = User.objects.filter(public_id=public_id).first()
+    if user is None:
+        raise ImportRefused(_("Choose a person from the list."), field="assign")
+    return user
+
+
+def _assign_choices(request: HttpRequest) -> list[tuple[str, str]]:
+    """Who may get the new leads: value and words."""
+    choices = [(ImportAssign.NONE.value, str(ImportAssign.NONE.label))]
+    if AssignmentRule.objects.filter(is_active=True).exists():
+        choices.append((ImportAssign.RULES.value, str(ImportAssign.RULES.label)))
+    return choices + [(str(one.public_id), str(one)) for one in assignees(by(request))[:PEOPLE_SHOWN]]
 
 
 @screen

@@ -14,6 +14,7 @@ from crm.actions.imports import (
     cancel_import,
     check_import,
     known_analyse,
+    known_assign,
     run_import,
     upload_import,
 )
@@ -26,7 +27,7 @@ from crm.imports.summary import (
     skipped_rows,
     write_problem_rows,
 )
-from crm.models import Actor, ImportJob, ImportPolicy, ImportState, Job, JobState
+from crm.models import Actor, ImportAssign, ImportJob, ImportPolicy, ImportState, Job, JobState, User
 
 FAILED, WRONG_USE = 1, 2
 SHOWN_PROBLEMS = 10
@@ -54,6 +55,12 @@ class Command(BaseCommand):
             help="let the agents analyse none, the best N by rules, or all (default: all up to 500 rows)",
         )
         parser.add_argument(
+            "--assign",
+            default=ImportAssign.NONE.value,
+            metavar="none|rules|EMAIL",
+            help="who gets the new leads: the pool (none), people by the assignment rules, or one person",
+        )
+        parser.add_argument(
             "--policy",
             choices=ImportPolicy.values,
             default=ImportPolicy.UPDATE.value,
@@ -69,6 +76,7 @@ class Command(BaseCommand):
         by = Actor.system("import")
         if errors and not errors.absolute().parent.is_dir():
             raise CommandError(f"There is no folder {errors.absolute().parent}.", returncode=WRONG_USE)
+        assign = _assign(options["assign"], by)
         try:
             job = self._prepare(file, by, options)
             if job.state != ImportState.RUNNING:
@@ -81,7 +89,7 @@ class Command(BaseCommand):
                     cancel_import(job.pk, by=by)
                     self.stdout.write("dry run: nothing was written")
                     return
-            job = self._run(job, by, options["analyse"])
+            job = self._run(job, by, options["analyse"], assign)
         except CRMError as refused:
             is_wrong_use = isinstance(refused, ImportRefused) and refused.field not in {"", "file"}
             raise CommandError(str(refused), returncode=WRONG_USE if is_wrong_use else FAILED) from None
@@ -137,9 +145,11 @@ class Command(BaseCommand):
         check_import(job.pk, by=by, in_process=True)
         return self._work(job, "checked")
 
-    def _run(self, job: ImportJob, by: Actor, analyse: str) -> ImportJob:
-        job = run_import(job.pk, by=by, analyse=analyse, in_process=True)
+    def _run(self, job: ImportJob, by: Actor, analyse: str, assign: str | User) -> ImportJob:
+        job = run_import(job.pk, by=by, analyse=analyse, assign=assign, in_process=True)
         job = self._work(job, "written")
+        if job.assign != ImportAssign.NONE:
+            self.stdout.write(f"{sum(job.options.get('assigned', {}).values()):,} leads given to people")
         if job.analyse != NONE:
             leads = leads_to_analyse(job).count()
             price = ports.price_of_analysis(leads)
@@ -196,7 +206,19 @@ def _mapping(pairs: list[str]) -> dict[str, str]:
     return mapping
 
 
-def _checked(check: Any, value: str) -> Any:
+def _assign(text: str, by: Actor) -> str | User:
+    """Raises CommandError for what names neither a way nor a person."""
+    if "@" not in text:
+        _checked(lambda word: known_assign(word, by=by), text)
+        return text
+    user = User.objects.filter(email__iexact=text).first()
+    if user is None:
+        raise CommandError(f"there is no user {text}", returncode=WRONG_USE)
+    _checked(lambda person: known_assign(person, by=by), user)
+    return user
+
+
+def _checked(check: Any, value: Any) -> Any:
     try:
         return check(value)
     except CRMError as refused:

@@ -121,6 +121,20 @@ def test_refused_rows_can_be_downloaded_and_no_cell_is_a_formula(caller: Caller)
     assert len(lines) == 2
 
 
+def test_who_gets_the_leads_is_said_with_the_run(caller: Caller):
+    document = upload(caller, people(2)).json()
+    work_on(document)
+    url = f"/api/v1/imports/{document['id']}/"
+    for wrong in ("everybody", "6a8f0000-0000-4000-8000-000000000000"):
+        response = caller.send("POST", f"{url}run/", {"assign": wrong})
+        assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "assign")
+    response = caller.send("POST", f"{url}run/", {"assign": "me", "analyse": "none"})
+    assert (response.status_code, response.json()["assign"]) == (202, "user")
+    work_on(document)
+    assert Lead.objects.exclude(owner=None).count() == 2
+    assert caller.get(url).json()["assign_to"]["name"]
+
+
 def test_a_waiting_import_can_be_thrown_away(caller: Caller):
     document = upload(caller, people(2)).json()
     assert caller.send("POST", f"{ROOT}{document['id']}/cancel/", {}).status_code == 204
