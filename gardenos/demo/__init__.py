@@ -15,3 +15,11 @@ COLLEAGUES = (
     ("mara.lindqvist@gardenos.example", "Mara Lindqvist"),
     ("tom.okafor@gardenos.example", "Tom Okafor"),
 )
+PIPELINE = "Gardens (sample)"
+STAGES = (  # name, kind, percent, days until a card is stalled
+    ("Visit agreed", "open", 20, 10),
+    ("Design sent", "open", 45, 12),
+    ("Quote sent", "open", 70, 14),
+    ("Ordered", "won", 100, None),
+    ("Lost", "lost", 0, None),
+)

@@ -7,8 +7,22 @@ from django.db.models import ProtectedError
 
 from ai_agents.models import AgentCall, AgentTask
 from crm.actions.maintenance import forget_deleted, maintenance
-from crm.models import Actor, Inquiry, Lead, LeadSource, OutboxEvent, TeamMember, User
-from gardenos.demo import COLLEAGUES, KEY, SOURCES
+from crm.models import (
+    Account,
+    Actor,
+    Contact,
+    Inquiry,
+    Lead,
+    LeadSource,
+    LeadStatus,
+    Opportunity,
+    OutboxEvent,
+    Pipeline,
+    Stage,
+    TeamMember,
+    User,
+)
+from gardenos.demo import COLLEAGUES, KEY, PIPELINE, SOURCES
 
 SLICE = 100  # leads a transaction
 BY = Actor.system("seed_demo")
@@ -41,9 +55,15 @@ def _delete(lead_ids: list[int]) -> None:
     """These leads' rows, and their history. The story and the calls are append-only: this is an erasure."""
     names = [str(name) for name in Lead.objects.filter(pk__in=lead_ids).values_list("public_id", flat=True)]
     tasks = list(AgentTask.objects.filter(lead__in=lead_ids).values_list("pk", flat=True))
+    became = Lead.objects.filter(pk__in=lead_ids, status=LeadStatus.CONVERTED)
+    contacts = [pk for pk in became.values_list("contact", flat=True) if pk]
+    accounts = [pk for pk in became.values_list("converted_account", flat=True) if pk]
     with maintenance("erase", "sample leads removed", by=BY, leads=len(names)):
+        Opportunity.objects.filter(lead__in=lead_ids).delete()
         Inquiry.objects.filter(lead__in=lead_ids).delete()
         Lead.objects.filter(pk__in=lead_ids).delete()
+        Contact.objects.filter(pk__in=contacts).delete()
+        Account.objects.filter(pk__in=accounts, opportunities=None).delete()
         AgentCall.objects.filter(task__in=tasks).delete()
         AgentTask.objects.filter(pk__in=tasks).delete()
         OutboxEvent.objects.filter(ids__lead__in=names).delete()
@@ -51,12 +71,14 @@ def _delete(lead_ids: list[int]) -> None:
 
 
 def _delete_frame() -> list[str]:
-    """Sources and colleagues, unless somebody uses them; returns the names of those that stay."""
+    """Stages, pipeline, sources and colleagues, unless somebody uses them; returns the names that stay."""
     people = User.objects.filter(email__in=[email for email, _name in COLLEAGUES], is_active=False)
     kept = []
     with transaction.atomic(), maintenance("erase", "samples removed", by=BY):
         TeamMember.objects.filter(user__in=people).delete()
-        for row in (*LeadSource.objects.filter(code__in=SOURCES), *people):
+        pipelines = Pipeline.objects.filter(name=PIPELINE)
+        stages = Stage.objects.filter(pipeline__in=pipelines)
+        for row in (*stages, *pipelines, *LeadSource.objects.filter(code__in=SOURCES), *people):
             try:
                 with transaction.atomic():
                     row.delete()

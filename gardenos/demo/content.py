@@ -336,3 +336,17 @@ LOST = (
     "Not a customer: offers services",
     "Budget far too small",
 )
+
+CALLS = (
+    "went through the plan, wants the path in brick",
+    "agreed on a visit, the gate is round the back",
+    "asked for the price without the lighting",
+    "has to talk it over at home until the weekend",
+)
+TASKS = (
+    ("Send the planting list", "email"),
+    ("Ring about the date of the visit", "call"),
+    ("Measure the slope", "meeting"),
+    ("Ask the nursery for a price", "todo"),
+    ("Look through the quote", "review"),
+)

@@ -8,7 +8,7 @@ now. Scores and drafts are made by the rules, by the agents' own code and by the
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import count, islice
 from typing import TypeVar
 
 from django.db import transaction
@@ -50,6 +50,7 @@ from crm.models import (
 )
 from gardenos.demo import COLLEAGUES, KEY, SOURCES
 from gardenos.demo.agents import assess_and_draft
+from gardenos.demo.deals import add_deals, sample_stages
 from gardenos.demo.stories import Step, Story, stories
 
 SLICE = 50  # leads a transaction, so that none lasts a second
@@ -92,11 +93,12 @@ class _Rows:
 def plant(n: int, *, at: datetime, seed: int = 7) -> Planted:
     """Write `n` sample leads as of `at` (aware). The same seed and moment give the same data."""
     sources, team = _sources(), Team.objects.order_by("pk").first()
-    owners = _owners(team)
+    owners, stages, turns = _owners(team), sample_stages(), count()
     leads = assessments = drafts = 0
     for told in _sliced(stories(n, at=at, seed=seed), SLICE):
         with transaction.atomic():
             planted = _plant_slice(told, sources, team, owners)
+            add_deals(told, planted, stages, at=at, turns=turns)
             score_by_rules_batch([lead.pk for lead in planted])
             found = assess_and_draft([lead for lead in planted if lead.is_open])
         leads += len(planted)
@@ -161,8 +163,10 @@ def _plant_slice(
 def _lead(story: Story, source: LeadSource, team: Team | None, owners: list[User]) -> Lead:
     last = {step.kind: step.at for step in story.steps}
     is_lost = story.status == LeadStatus.DISQUALIFIED
+    is_converted = story.status == LeadStatus.CONVERTED
     due, what = story.next_action or (None, "")
     came_in = last.get("received", story.steps[0].at)
+    owner = owners[story.hand % len(owners)] if story.hand else None
     return Lead(
         name=story.name,
         company=story.company,
@@ -177,7 +181,9 @@ def _lead(story: Story, source: LeadSource, team: Team | None, owners: list[User
         outcome=Outcome.LOST if is_lost else Outcome.UNKNOWN,
         outcome_at=story.steps[-1].at if is_lost else None,
         outcome_from=OutcomeFrom.ACTION if is_lost else "",
-        owner=owners[story.hand % len(owners)] if story.hand else None,
+        owner=owner,
+        converted_at=story.steps[-1].at if is_converted else None,
+        converted_by=owner if is_converted else None,
         team=team,
         source=source,
         next_action_at=due,
@@ -352,6 +358,10 @@ def _disqualified(rows: _Rows, story: Story, lead: Lead, step: Step) -> None:
     _tell(rows, lead, "lead.disqualified", f"disqualified: {step.text}", step.at, by=_us(lead))
 
 
+def _converted(rows: _Rows, story: Story, lead: Lead, step: Step) -> None:
+    """Told by gardenos.demo.deals, with what it was converted into."""
+
+
 _STEPS = {
     "inquiry": _inquiry,
     "assigned": _assigned,
@@ -360,5 +370,6 @@ _STEPS = {
     "sent": _sent,
     "planned": _planned,
     "snoozed": _snoozed,
+    "converted": _converted,
     "disqualified": _disqualified,
 }

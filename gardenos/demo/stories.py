@@ -18,7 +18,8 @@ _PLAIN = str.maketrans("áàâéèêëíïóôöúûüçñÁÉÍÓÚ", "aaaeeeei
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened: inquiry, assigned, sent, received, note, planned, snoozed or disqualified."""
+    """One thing that happened: inquiry, assigned, sent, received, note, planned, snoozed, converted
+    or disqualified."""
 
     at: datetime
     kind: str
@@ -193,6 +194,10 @@ class _Teller:
         random = self.random
         fate = random.random()
         is_quiet = self.at - story.steps[-1].at > timedelta(days=10)
+        is_ripe = is_quiet and story.number % 2 and story.steps[-1].kind != "received"
+        if is_ripe and self.then(story, "converted", 30):
+            story.status = "converted"
+            return
         if fate < 0.15 and is_quiet and self.then(story, "snoozed", 24, content.SNOOZED):
             story.status = "nurturing"
             story.next_action = (office_hour(self.at + timedelta(days=random.randint(5, 40))), "call")

@@ -16,21 +16,27 @@ from ai_agents.prompts import load
 from crm.actions.counts import fold_dashboard_counts
 from crm.actions.identity import normalise_phone
 from crm.models import (
+    Account,
     Actor,
     AuditLog,
+    CallLog,
     ContactPoint,
     FollowUp,
     Inquiry,
     Lead,
     LeadSource,
     Message,
+    Opportunity,
     Score,
     ScoreFactor,
+    Stage,
+    Task,
     Team,
     TimelineEvent,
     User,
 )
 from crm.plaintext import normalised
+from gardenos.demo import STAGES
 from gardenos.demo.clearing import clear
 from gardenos.demo.stories import stories
 from tests.factories import make_admin, make_lead, make_team
@@ -139,6 +145,7 @@ def test_timelines_are_back_dated_and_leads_have_something_to_do(noon):
         "new",
         "working",
         "nurturing",
+        "converted",
         "disqualified",
     }
 
@@ -195,7 +202,38 @@ def test_the_sample_colleagues_cannot_sign_in(noon):
 
 def test_it_works_without_anybody(noon):
     seed(leads=5)
-    assert ContactPoint.objects.filter(kind="email").count() == 5
+    assert ContactPoint.objects.filter(kind="email", contact=None).count() == 5
     clear()
     assert not User.objects.exists()
     assert not Team.objects.exists()
+
+
+def test_sixty_leads_bring_opportunities_of_every_kind_with_tasks_and_calls(noon):
+    make_admin()
+    seed()
+    cards = Opportunity.objects.select_related("stage", "lead")
+    assert {card.stage.name for card in cards} == {name for name, _kind, _percent, _rot in STAGES}
+    assert cards.stalled(noon).exists()
+    for card in cards:
+        moves = list(card.stage_changes.order_by("at"))
+        assert moves[-1].to_stage == card.stage
+        assert [move.from_stage for move in moves[1:]] == [move.to_stage for move in moves[:-1]]
+        assert card.lead.converted_at <= moves[0].at <= moves[-1].at <= noon
+        assert card.lead.outcome == {"open": "unknown"}.get(card.state, card.state)
+    due = Task.objects.open().filter(due_at__lt=noon + timedelta(days=30))
+    assert due.filter(due_at__lt=noon.replace(hour=0)).exists()
+    assert due.filter(due_at__date=noon.date()).exists()
+    assert {"answered", "no_answer"} == set(CallLog.objects.values_list("disposition", flat=True))
+    assert not CallLog.objects.filter(occurred_at__gt=noon).exists()
+
+
+def test_what_real_data_uses_of_the_samples_pipeline_and_accounts_stays(noon):
+    boss = make_admin()
+    seed()
+    account = Account.objects.order_by("pk").first()
+    stage = Stage.objects.get(name="Visit agreed")
+    real = Opportunity.objects.create(name="Real", account=account, stage=stage, owner=boss)
+    said = seed(clear=True)
+    assert (Opportunity.objects.get(), Account.objects.get()) == (real, account)
+    assert "Kept Gardens (sample)" in said
+    assert list(Stage.objects.all()) == [stage]
