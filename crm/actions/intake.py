@@ -21,6 +21,7 @@ from crm.actions.lead_status import WAKING_FIELDS, first_status, wake_up
 from crm.actions.persons import bring_together, locked_proof, note_others
 from crm.actions.scores import score_by_rules_batch
 from crm.actions.spam import Signals, judge_spam
+from crm.actions.tags import LeadTags, refuse_unknown_tags
 from crm.errors import InvalidValue
 from crm.models import (
     Actor,
@@ -84,6 +85,7 @@ def receive_inquiry(
     channel = Channel(channel)
     source = source or default_source(channel)
     fields = LeadFields.of(payload)
+    refuse_unknown_tags(fields.tags)
     identity = _identity(fields, source)
     inquiry = _stored(channel, payload, source, idempotency_key, utm, message=fields.message)
     if inquiry.lead:
@@ -218,6 +220,10 @@ def _place(
     if known:
         _learn(known, fields, identity, by=by)
     lead = known or _new_lead(fields, identity, inquiry=inquiry, contact=contact, by=by, lead_id=lead_id)
+    if fields.tags:
+        tags = LeadTags([lead.pk], fields.tags)
+        tags.add(lead.pk, fields.tags)
+        tags.save()
     inquiry.lead, inquiry.error = lead, ""
     inquiry.state = InquiryState.ATTACHED if known else InquiryState.CREATED
     inquiry.save(update_fields=["lead", "state", "error", "updated_at"])

@@ -23,6 +23,9 @@ TEXTS = (*LENGTHS, "country", "currency", "external_id", "mailing_address", "phy
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
+MOST_TAGS_AT_ONCE = 30
+
+
 @dataclass(frozen=True, slots=True)
 class LeadFields:
     """What a door may hand in, checked. Empty text means "not given"."""
@@ -41,6 +44,7 @@ class LeadFields:
     mailing_address: str = ""
     physical_address: str = ""
     custom: dict[str, Any] | None = None
+    tags: tuple[str, ...] = ()  # names
 
     @classmethod
     def of(cls, payload: dict[str, Any]) -> "LeadFields":
@@ -55,7 +59,27 @@ class LeadFields:
         values["currency"] = checked_currency(values["currency"])
         values["est_value"] = checked_amount(payload.get("est_value"))
         values["custom"] = checked_custom(payload.get("custom") or {})
+        values["tags"] = checked_tags(payload.get("tags") or ())
         return cls(**values)
+
+
+def checked_tags(value: Any) -> tuple[str, ...]:
+    """Names of tags: a list of them, or one text in which commas or semicolons part them. Each once, whatever
+    its case. Raises InvalidValue (`tags`).
+    """
+    names = re.split("[,;]", value) if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        raise InvalidValue(_("Write a list of tags."), field="tags")
+    once: dict[str, str] = {}
+    for name in names:
+        text = _text("tags", name)
+        if len(text) > 60 or "," in text or ";" in text:
+            raise InvalidValue(_("A tag's name has 1 to 60 characters, without commas."), field="tags")
+        if text:
+            once.setdefault(text.lower(), text)
+    if len(once) > MOST_TAGS_AT_ONCE:
+        raise InvalidValue(_("A record holds at most %d tags.") % MOST_TAGS_AT_ONCE, field="tags")
+    return tuple(once.values())
 
 
 def _text(name: str, value: Any) -> str:

@@ -1,14 +1,14 @@
 """Tags: words that people stick on records."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
-from django.db.models import OuterRef
-from django.db.models.functions import JSONObject
+from django.db.models import OuterRef, QuerySet
+from django.db.models.functions import JSONObject, Lower
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
@@ -63,8 +63,10 @@ def _checked_name(text: Any) -> str:
     name = " ".join(text.split())
     if not name or len(name) > 60:
         raise InvalidValue(_("A tag's name has 1 to 60 characters."), field="name")
-    if "," in name:
-        raise InvalidValue(_("A tag's name holds no comma; commas part several tags."), field="name")
+    if "," in name or ";" in name:
+        raise InvalidValue(
+            _("A tag's name holds no comma or semicolon; they part several tags."), field="name"
+        )
     return name
 
 
@@ -151,6 +153,51 @@ class Tagged:
         for row in Tagging.objects.filter(**{f"{self._target}__in": self._keys}):
             found[getattr(row, f"{self._target}_id")][row.tag_id] = row
         return found
+
+
+class LeadTags:
+    """Sticks tags on leads by their names, without a line in the story: what came in with them. Names that
+    there are not, and those for which a lead has no room, are left out.
+    """
+
+    def __init__(self, lead_ids: Iterable[int], names: Iterable[str]) -> None:
+        tags = _called(names)
+        self._tags = {tag.name.lower(): tag for tag in tags.order_by("pk").select_for_update(no_key=True)}
+        self._have: dict[int, set[int]] = defaultdict(set)
+        self.new: list[dict[str, int]] = []  # fields of the taggings to come
+        if self._tags:
+            rows = Tagging.objects.filter(lead__in=lead_ids)
+            for lead_id, tag_id in rows.values_list("lead", "tag"):
+                self._have[lead_id].add(tag_id)
+
+    def add(self, lead_id: int, names: Iterable[str]) -> list[int]:
+        """The keys of the tags that the lead gets by it."""
+        added = []
+        for name in names:
+            tag, have = self._tags.get(name.lower()), self._have[lead_id]
+            if tag and tag.pk not in have and len(have) < MOST_PER_RECORD:
+                have.add(tag.pk)
+                added.append(tag.pk)
+                self.new.append({"lead": lead_id, "tag": tag.pk})
+        return added
+
+    def save(self) -> None:
+        Tagging.objects.bulk_create(Tagging(lead_id=one["lead"], tag_id=one["tag"]) for one in self.new)
+
+
+def refuse_unknown_tags(names: Iterable[str]) -> None:
+    """Raises InvalidValue (`tags`) naming the first that there is not."""
+    names = list(names)
+    known = {name.lower() for name in _called(names).values_list("name", flat=True)}
+    for name in names:
+        if name.lower() not in known:
+            raise InvalidValue(_("There is no tag “%s”.") % name, field="tags")
+
+
+def _called(names: Iterable[str]) -> QuerySet[Tag]:
+    """The tags of these names, whatever their case. No names, no query."""
+    lower = {name.lower() for name in names}
+    return Tag.objects.annotate(lower=Lower("name")).filter(lower__in=lower) if lower else Tag.objects.none()
 
 
 def tags_of(target: str) -> ArraySubquery:

@@ -20,7 +20,7 @@ from crm.models import Contact, ImportStage, KeyKind, Lead, ScoreFactor
 Picture = dict[str, dict[int, dict[str, Any]]]  # table -> id -> row
 Change = dict[str, dict[str, Any]]  # "made", "changed", "gone" -> table -> rows
 LEAD, CONTACT = Lead._meta.db_table, Contact._meta.db_table
-STORY = ("crm.timelineevent", "crm.inquiry", "crm.contactpoint", "crm.leadstatuschange")
+STORY = ("crm.timelineevent", "crm.inquiry", "crm.contactpoint", "crm.leadstatuschange", "crm.tagging")
 UNTIED = ("crm.importrow", "ai_agents.agenttask")  # rows that outlive the lead
 BY_THEMSELVES = ("lead.scored", "lead.assigned")  # lines of the story that nobody wrote
 JUDGED = ("crm_score", "crm_scorefactor")

@@ -1,5 +1,6 @@
 """What the columns of a file seem to hold, judged by their names and a sample of their rows."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,6 +10,7 @@ from typing import Any, Self
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
+from crm.actions.tags import MOST_TAGS
 from crm.errors import InvalidValue
 from crm.exports.columns import ROW_ID, known_headers
 from crm.imports.countries import country_code
@@ -37,7 +39,7 @@ CUSTOM = "custom:"
 # Of an export's columns, those that an import may write. Status, owner, score and the like have own actions.
 BROUGHT_BACK = frozenset(
     "name company title email phone country mailing_address physical_address interest est_value"
-    " currency".split()
+    " currency tags".split()
 )
 SAMPLE_ROWS = 5_000
 MAX_CHOICES = 40
@@ -239,6 +241,9 @@ def _content_agrees(called: str, cells: list[str]) -> bool:
                 _share(cells, lambda cell: number_style([split_money(cell)[0]], fallback=".")[0] is not None)
                 >= 0.8
             )
+        case "tags":
+            words = {word.strip().lower() for cell in cells for word in re.split("[,;]", cell)}
+            return len(words) <= MOST_TAGS and all(len(word) <= 60 for word in words)
         case "title":
             return _share(cells, lambda cell: fold(cell).rstrip(".") in _SALUTATIONS) <= 0.5
     return True

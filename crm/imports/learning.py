@@ -11,8 +11,9 @@ from django.utils.translation import gettext as _
 
 from crm.actions.intake import LeadFields, fill_gaps
 from crm.actions.lead_status import WAKING_FIELDS, wake_up
+from crm.actions.tags import LeadTags
 from crm.imports.chunk import Chunk
-from crm.imports.inserting import as_json, update_rows
+from crm.imports.inserting import as_json, copy_rows, update_rows
 from crm.models import (
     ContactPoint,
     ImportPolicy,
@@ -23,6 +24,7 @@ from crm.models import (
     Outcome,
     OutcomeFrom,
     PointKind,
+    Tagging,
     Verdict,
 )
 
@@ -56,8 +58,9 @@ _WRITTEN = (
 class Learned:
     """Leads that rows have changed, and what those rows replaced, by row number: undo needs it.
 
-    Of each row: `values` it replaced and what came `after`, `points` it added, the lead's `version` then, the
-    time it was written `at`. With a lead's first row also the match `keys` and `scores` that came of it.
+    Of each row: `values` it replaced and what came `after`, `points` and `tags` (keys) it added, the lead's
+    `version` then, the time it was written `at`. With a lead's first row also the match `keys` and `scores`
+    that came of it.
     """
 
     lead_ids: list[int] = field(default_factory=list)
@@ -81,17 +84,19 @@ def learn_from_rows(chunk: Chunk) -> Learned:
     ids = {row.lead_id for row in rows if row.lead_id}
     leads = Lead.objects.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True).in_bulk()
     points = _Points(ids)
+    tags = LeadTags(ids, {name for row in rows for name in row.fields.get("tags", ())})
     learned, useless, changed, arrows = Learned(), [], {}, list[LeadStatusChange]()
     for row in rows:
         lead = leads[row.lead_id]
         before = _apply(lead, row, chunk, arrows)
-        added = points.add(lead, row)
-        if before.keys() - {"search_text"} or added or chunk.job.policy == ImportPolicy.CREATE:
+        added, stuck = points.add(lead, row), tags.add(lead.pk, row.fields.get("tags", ()))
+        if before.keys() - {"search_text"} or added or stuck or chunk.job.policy == ImportPolicy.CREATE:
             after = {name: getattr(lead, name) for name in before}
             learned.before[row.row_no] = {
                 "values": before,
                 "after": after,
                 "points": added,
+                "tags": stuck,
                 "at": chunk.at,
             }
             learned.first_rows.setdefault(lead.pk, row.row_no)
@@ -104,6 +109,7 @@ def learn_from_rows(chunk: Chunk) -> Learned:
     update_rows(Lead, list(changed.values()), _WRITTEN)
     LeadStatusChange.objects.bulk_create(arrows)
     points.save()
+    copy_rows(Tagging, tags.new, at=chunk.at)
     _skip(chunk, useless)
     for row in rows:
         if row.row_no in learned.before:

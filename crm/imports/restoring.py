@@ -39,6 +39,7 @@ class Restoring:
         self._changed: set[int] = set()
         self._points: list[tuple[int, str, str]] = []
         self._keys: list[tuple[int, str, str]] = []
+        self._tags: list[tuple[int, int]] = []
         self._story: list[tuple[int, str]] = []
         self._scores: dict[int, dict[str, Any]] = {}
 
@@ -81,6 +82,7 @@ class Restoring:
             setattr(lead, name, _value(name, value))
         self._points += [(lead.pk, kind, norm) for kind, norm in before.get("points", ())]
         self._keys += [(lead.pk, kind, value) for kind, value in before.get("keys", ())]
+        self._tags += [(lead.pk, tag_id) for tag_id in before.get("tags", ())]
         if "at" in before:
             self._story.append((lead.pk, before["at"]))
         if "scores" in before:
@@ -102,9 +104,18 @@ class Restoring:
                 self._changed.add(lead.pk)
 
     def _delete(self) -> None:
-        """The addresses, keys and lines of the story that the undone rows added."""
+        """The addresses, keys, tags and lines of the story that the undone rows added."""
         for model, column, gone in ((ContactPoint, "norm", self._points), (MatchKey, "value", self._keys)):
             _delete_triples(model._meta.db_table, column, gone)
+        if self._tags:
+            leads, tags = zip(*self._tags, strict=True)
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "DELETE FROM crm_tagging AS old"
+                    " USING unnest(%s::bigint[], %s::bigint[]) AS gone (id, tag)"
+                    " WHERE old.lead_id = gone.id AND old.tag_id = gone.tag",
+                    [list(leads), list(tags)],
+                )
         if not self._story:
             return
         ids, times = zip(*self._story, strict=True)

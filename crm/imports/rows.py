@@ -101,6 +101,7 @@ class RowConverter:
         self.column_of = {target.field: target.column.name for target in self.targets}
         self.misfits: set[str] = set()  # names of new columns whose type does not hold: they become text
         self.choices: dict[str, set[str]] = defaultdict(set)  # words by key of a choice field
+        self.tags: dict[str, str] = {}  # names of tags, by their lower case
 
     @property
     def custom_types(self) -> dict[str, str]:
@@ -168,6 +169,8 @@ class RowConverter:
         if not payload.get("name") and not payload.get("email") and not payload.get("phone"):
             payload["name"] = self._fallback_name(payload)
         fields = LeadFields.of(payload)
+        for tag in fields.tags:
+            self.tags.setdefault(tag.lower(), tag)
         staged.fields = {name: text for name in payload if (text := _plain(getattr(fields, name)))}
         staged.identity = identify(
             name=fields.name or fields.email.partition("@")[0] or fields.phone,

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 
 from crm import clock, events
 from crm.actions.identity import IMPORT_LOCK
+from crm.actions.tags import MOST_TAGS
 from crm.errors import ImportRefused
 from crm.imports.alone import write_alone
 from crm.imports.assigning import assign_rows, tell_assigned
@@ -41,6 +42,7 @@ from crm.models import (
     ImportState,
     Job,
     JobState,
+    Tag,
     User,
     Verdict,
     acting_as,
@@ -191,9 +193,11 @@ class ImportRun:
     # --- write ---------------------------------------------------------------------------------------------
     def _write(self, job: ImportJob) -> bool:
         first = job.rows_done + 1
-        if not job.rows_done and not _make_custom_fields(job):
-            _move(job, CLEAR)
-            return True
+        if not job.rows_done:
+            if not _make_custom_fields(job):
+                _move(job, CLEAR)
+                return True
+            _make_tags(job)
         last = min(job.rows_done + self.chunk_rows, job.rows_total)
         if staged_count(job.pk, first, last) < last - job.rows_done:
             log.warning("import %s: the stage was lost, staging the file again", job.public_id)
@@ -350,6 +354,11 @@ def converter_of(job: ImportJob) -> RowConverter:
 def _note_surprises(job: ImportJob, converter: RowConverter) -> None:
     """Keep with the job what the rows showed: columns that are only text, and the words of choices."""
     job.options["as_text"] = sorted({*job.options.get("as_text", ()), *converter.misfits})
+    tags = {name.lower(): name for name in job.options.get("tags", ())}
+    job.options["tags"] = sorted((converter.tags | tags).values())
+    if len(job.options["tags"]) > MOST_TAGS:
+        words = _("The column of tags holds more than %d different words; make it a field of its own.")
+        raise ImportRefused(words % MOST_TAGS)
     choices: dict[str, Any] = job.options.get("choices", {})
     job.options["choices"] = {
         key: sorted({*choices.get(key, ()), *converter.choices.get(key, ())})
@@ -396,3 +405,12 @@ def _make_custom_fields(job: ImportJob) -> bool:
             field.options = [*field.options, *new]
             field.save_changed("options")
     return True
+
+
+def _make_tags(job: ImportJob) -> None:
+    """Make the tags that the file names and that there are not yet; undo takes them away when unused."""
+    made: list[int] = job.options.setdefault("made_tags", [])
+    for name in job.options.get("tags", ()):
+        tag, is_new = Tag.objects.get_or_create(name__iexact=name, defaults={"name": name})
+        if is_new:
+            made.append(tag.pk)

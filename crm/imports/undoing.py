@@ -30,6 +30,7 @@ from crm.models import (
     ImportState,
     Lead,
     LeadSource,
+    Tag,
     Verdict,
 )
 
@@ -45,6 +46,7 @@ REMOVED = (
     "crm.leadstatuschange",
     "crm.assignmentlog",
     "crm.duplicatecandidate",
+    "crm.tagging",
 )
 _BY_ITSELF = {"crm.timelineevent": f" AND other.kind NOT IN {BY_THEMSELVES}"}
 _DECIDED = {"crm.duplicatecandidate": " AND other.state <> 'open'"}
@@ -285,6 +287,7 @@ def finish(job: ImportJob) -> list[str]:
     """
     stays = [*_forget_fields(job.options.get("made_fields", ()))]
     stays += _forget_words(job.options.get("new_words", {}))
+    stays += _forget_tags(job.options.get("made_tags", ()))
     source = job.source
     if source and job.options.get("made_source"):
         job.source = None
@@ -313,6 +316,17 @@ def _forget_fields(keys: Iterable[str]) -> list[str]:
             stays.append(_("the own field “%s”, which is in use") % custom.label)
         else:
             custom.delete()
+    return stays
+
+
+def _forget_tags(keys: Iterable[int]) -> list[str]:
+    """Delete tags that the import made, unless something has them, or somebody changed them."""
+    stays = []
+    for tag in Tag.objects.filter(pk__in=list(keys)).select_for_update():
+        if tag.version > 1 or tag.taggings.exists():
+            stays.append(_("the tag “%s”, which is in use") % tag.name)
+        else:
+            tag.delete()
     return stays
 
 

@@ -42,6 +42,7 @@ FIELD_WORDS: dict[str, frozenset[str]] = {
         "|direccion|indirizzo|adres",
         "physical_address": "site address|physical address|property address|job site|objektadresse"
         "|adresse du chantier",
+        "tags": "tags|tag|labels|schlagworte|schlagworter|etiquettes|etiquetas|etichette",
     }.items()
 }
 LAST_NAME_BESIDE_FIRST = frozenset("name nom naam nome".split())  # "Vorname; Name"

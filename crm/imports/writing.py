@@ -13,8 +13,9 @@ from django.db import connection
 
 from crm.actions.candidates import note_candidates
 from crm.actions.scores import score_by_rules_batch
+from crm.actions.tags import LeadTags
 from crm.imports.chunk import Chunk, staged
-from crm.imports.inserting import insert_select, insert_sql
+from crm.imports.inserting import copy_rows, insert_select, insert_sql
 from crm.imports.learning import Learned, learn_from_rows
 from crm.imports.scoring import NewLead, score_new_leads
 from crm.models import (
@@ -29,6 +30,7 @@ from crm.models import (
     LeadStatusChange,
     MatchKey,
     Score,
+    Tagging,
     TimelineEvent,
     Verdict,
 )
@@ -53,6 +55,7 @@ def write_chunk(chunk: Chunk) -> dict[str, int]:
     _insert_leads(parameters, _score(chunk, inquiries))
     _insert_first_status(parameters)
     _insert_points(parameters)
+    _stick_tags(chunk)
     learned = learn_from_rows(chunk)
     for lead_id, keys in _insert_keys(parameters, known=learned.lead_ids).items():
         learned.note(lead_id, "keys", keys)
@@ -134,6 +137,23 @@ def _insert_points(parameters: Mapping[str, Any]) -> None:
     values = {"kind": "point.kind", "raw": "point.raw", "norm": "point.norm", "is_primary": "true"}
     source = staged(Verdict.CREATE, each="point")
     insert_select(ContactPoint, {"lead": "s.lead_id", **values}, source, parameters)
+
+
+def _stick_tags(chunk: Chunk) -> None:
+    """The tags that came with new leads. No query for a file without tags."""
+    if not chunk.job.options.get("tags"):
+        return
+    rows = ImportStage.objects.filter(
+        job_id=chunk.job.pk,
+        row_no__range=(chunk.first, chunk.last),
+        verdict=Verdict.CREATE,
+        fields__has_key="tags",
+    )
+    wanted = {lead_id: names for lead_id, names in rows.values_list("lead_id", "fields__tags") if lead_id}
+    tags = LeadTags(wanted, {name for names in wanted.values() for name in names})
+    for lead_id, names in wanted.items():
+        tags.add(lead_id, names)
+    copy_rows(Tagging, tags.new, at=chunk.at)
 
 
 def _insert_keys(parameters: Mapping[str, Any], *, known: list[int]) -> dict[int, list[list[str]]]:

@@ -239,6 +239,7 @@ def _target_label(target: str) -> str:
         "message": _("What they said"),
         "mailing_address": _("Mailing address"),
         "physical_address": _("Site address"),
+        "tags": _("Tags"),
         "outcome": _("Outcome: won or lost"),
     }
     return labels.get(target, target)

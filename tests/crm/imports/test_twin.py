@@ -18,7 +18,7 @@ from crm.actions.persons import contact_of
 from crm.imports.columns import Column
 from crm.imports.reading import Row
 from crm.imports.rows import RowConverter
-from crm.models import Channel, CustomField, Lead
+from crm.models import Channel, CustomField, Lead, Tag
 from tests.crm.imports.files import SYSTEM, csv_of, run
 from tests.tables import TRACE_COLUMNS, compared_tables
 
@@ -33,10 +33,11 @@ HEADER = (
     "Country",
     "Value",
     "Message",
+    "Words",
     "Garden",
     "Visits",
 )
-FIELDS = ("external_id", "name", "company", "email", "phone", "country", "est_value", "message")
+FIELDS = ("external_id", "name", "company", "email", "phone", "country", "est_value", "message", "tags")
 MAPPING = dict(zip(HEADER, (*FIELDS, "custom:garden", "custom:visits"), strict=True))
 IDS_INSIDE = (  # of crm_mergelog: ids and versions, which differ between the two ways
     *("loser", "winner_before", "winner_after", "moved", "removed", "altered", "created", "keys"),
@@ -57,6 +58,7 @@ rows = st.tuples(
     st.sampled_from(["", "DE", "Germany", "gb"]),
     st.sampled_from(["", "1200", "1,234.50", "0"]),
     st.sampled_from(["", "Please quote\na pond, budget €5000.", "just looking", "call me"]),
+    st.sampled_from(["", "VIP", "vip; Fair", "Fair,VIP,Fair"]),  # tags
     st.sampled_from(["", "roof", "patio"]),
     st.sampled_from(["", "3", "2.5"]),
 )
@@ -116,8 +118,9 @@ def tables() -> dict[str, list[Any]]:
     found = {}
     with connection.cursor() as cursor:
         names_of = {}
-        for table in ("crm_lead", "crm_contact"):
-            cursor.execute(f"SELECT id, search_text FROM {table}")
+        words = {"crm_lead": "search_text", "crm_contact": "search_text", "crm_tag": "name"}
+        for table, column in words.items():
+            cursor.execute(f"SELECT id, {column} FROM {table}")
             names_of[table] = {None: None, **dict(cursor.fetchall())}
         for table in compared_tables():
             cursor.execute(f'SELECT * FROM "{table}"')
@@ -187,6 +190,7 @@ def test_the_same_rows_leave_the_same_tables_by_either_way(
     for way in (by_import, by_intake):
         with transaction.atomic(), clock.frozen(NOON):
             happen(past)
+            Tag.objects.bulk_create([Tag(name="VIP"), Tag(name="Fair")])
             CustomField.objects.create(key="garden", label="Garden", type="text")
             CustomField.objects.create(key="visits", label="Visits", type="number")
             left.append(way(contents))

@@ -190,6 +190,38 @@ def test_own_fields_and_sources_that_are_in_use_stay_and_are_named():
     assert job.source.name == "Fair 2026"
 
 
+@pytest.mark.parametrize("policy", ["create", "update"])
+def test_tags_of_a_file_are_made_stuck_on_and_taken_back(policy: str):
+    vip = Tag.objects.create(name="VIP")
+    known = make_lead(name="Known", email="known@x.example")
+    Tagging.objects.create(lead=known, tag=vip)
+    make_source("csv", kind="csv")
+    before = dump()
+    content = csv_of(
+        "Name,E-mail,Labels",
+        "New,new@x.example,vip; Spring fair",
+        'Known,known@x.example,"VIP,Spring fair"',
+        "Plain,plain@x.example,",
+    )
+    job = run(content, policy=policy)
+    assert counts(job) == (2, 1, 0, 0)
+    fair = Tag.objects.get(name="Spring fair")
+    on = {(row.lead.name, row.tag) for row in Tagging.objects.select_related("lead", "tag")}
+    assert on == {("New", vip), ("New", fair), ("Known", vip), ("Known", fair)}
+    undo(job)
+    assert differences(before, dump()) == []
+    assert Tag.objects.get() == vip
+
+
+def test_a_tag_that_came_with_a_file_and_is_used_elsewhere_stays_and_is_named():
+    job = run(csv_of("Name,E-mail,Tags", "New,new@x.example,Fair"))
+    Tagging.objects.create(lead=make_lead(), tag=Tag.objects.get())
+    job = undo(job)
+    assert Tag.objects.get().name == "Fair"
+    assert not Lead.objects.filter(name="New").exists()
+    assert "Fair" in str(job.options["undo"]["stays"])
+
+
 def test_undo_stopped_between_slices_goes_on_where_it_was(monkeypatch):
     monkeypatch.setattr("crm.imports.running.WRITTEN_AT_FIRST", 7)
     monkeypatch.setattr("crm.imports.running.WRITTEN_LEAST", 7)
