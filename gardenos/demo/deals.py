@@ -22,6 +22,7 @@ from crm.models import (
     Contact,
     ContactPoint,
     Disposition,
+    FollowUp,
     KeyKind,
     Lead,
     LeadStatus,
@@ -49,6 +50,7 @@ WON, LOST, STALLED = "won", "lost", "stalled"
 FATES: tuple[int | str, ...] = (1, 2, WON, 3, STALLED, LOST)  # how far, in turn
 LOST_TO = ("price", "chose another company", "put off for a year")
 PRICES = (2_800, 4_500, 7_200, 9_900, 14_500, 21_000)
+OLD = timedelta(days=4)  # what they wrote before was answered, mostly
 RANK_STEP = 1_048_576
 About = dict[str, Any]  # the records that an event or a call is about, by field
 
@@ -96,13 +98,14 @@ def add_deals(
     the converted ones.
     """
     rows = _Rows()
+    drafted = set(FollowUp.objects.unsent().filter(lead__in=leads).values_list("lead", flat=True))
     converted, called = [], []
     for story, lead in zip(told, leads, strict=True):
         if story.status == LeadStatus.CONVERTED:
             converted.append(lead)
             _convert(rows, story, lead, stages, at, fate=FATES[next(turns) % len(FATES)])
         elif story.status == LeadStatus.WORKING:
-            _work(rows, story, lead, at)
+            _work(rows, story, lead, at, has_draft=lead.pk in drafted)
             called.append(lead)
     rows.insert()
     outcome = ["outcome", "outcome_at", "outcome_from"]
@@ -131,7 +134,14 @@ def _convert(
         if before is not None:
             _tell(rows, lead, *_words(card, stage), moved, who)
     if fate != LOST:
-        _call(rows, story, lead, since + timedelta(minutes=50), {"opportunity": card, "contact": contact})
+        _call(
+            rows,
+            story,
+            lead,
+            since + timedelta(minutes=50),
+            {"opportunity": card, "contact": contact},
+            has_spoken=True,
+        )
     if card.state == OpportunityState.OPEN:
         _task(rows, at, opportunity=card, assignee=lead.owner)
 
@@ -237,16 +247,20 @@ def _move(
     )
 
 
-def _work(rows: _Rows, story: Story, lead: Lead, at: datetime) -> None:
-    """A call that reached nobody on some, a task on others."""
+def _work(rows: _Rows, story: Story, lead: Lead, at: datetime, *, has_draft: bool) -> None:
+    """A call that answered what they wrote, or reached nobody; a task on some."""
+    heard, spoken = lead.last_inbound_at, lead.last_outbound_at
+    has_waited = heard is not None and heard < at - OLD and (spoken is None or spoken < heard)
+    if heard and has_waited and not has_draft and story.number % 7:
+        _call(rows, story, lead, office_hour(heard + timedelta(hours=18)), {"lead": lead}, has_spoken=True)
+        return
     if story.number % 3 == 0 and (called := office_hour(story.steps[-1].at + timedelta(hours=20))) < at:
-        _call(rows, story, lead, called, {"lead": lead})
+        _call(rows, story, lead, called, {"lead": lead}, has_spoken=False)
     if story.number % 5 == 0:
         _task(rows, at, lead=lead, assignee=lead.owner)
 
 
-def _call(rows: _Rows, story: Story, lead: Lead, at: datetime, about: About) -> None:
-    has_spoken = "opportunity" in about
+def _call(rows: _Rows, story: Story, lead: Lead, at: datetime, about: About, *, has_spoken: bool) -> None:
     disposition = Disposition.ANSWERED if has_spoken else Disposition.NO_ANSWER
     words = CALLS[story.number % len(CALLS)] if has_spoken else ""
     summary = f"{CallDirection.OUT.label}: {disposition.label}" + (f" – {words}" if words else "")
@@ -263,9 +277,8 @@ def _call(rows: _Rows, story: Story, lead: Lead, at: datetime, about: About) -> 
             **about,
         )
     )
-    if not has_spoken:
-        lead.attempts += 1
-        lead.last_outbound_at = at
+    lead.attempts = 0 if has_spoken else lead.attempts + 1
+    lead.last_outbound_at = at
 
 
 def _task(rows: _Rows, at: datetime, **fields: Any) -> None:

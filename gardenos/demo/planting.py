@@ -98,9 +98,9 @@ def plant(n: int, *, at: datetime, seed: int = 7) -> Planted:
     for told in _sliced(stories(n, at=at, seed=seed), SLICE):
         with transaction.atomic():
             planted = _plant_slice(told, sources, team, owners)
-            add_deals(told, planted, stages, at=at, turns=turns)
             score_by_rules_batch([lead.pk for lead in planted])
             found = assess_and_draft([lead for lead in planted if lead.is_open])
+            add_deals(told, planted, stages, at=at, turns=turns)
         leads += len(planted)
         assessments += found.assessments
         drafts += found.drafts
