@@ -105,6 +105,13 @@ def narrow_leads(
     return matching(leads, filters["q"]) if filters.get("q") else leads
 
 
+def narrow_by_customs(leads: QuerySet[Lead], filters: Mapping[str, str]) -> QuerySet[Lead]:
+    """The leads whose own fields are so. Raises InvalidValue naming `filters.custom:<key>`."""
+    for condition in _custom_conditions(checked_filters(filters)):
+        leads = leads.filter(condition)
+    return leads
+
+
 def has_tag(target: str, name: str) -> Exists:
     """Records with a tag of this name, whatever its case."""
     return Exists(Tagging.objects.filter(tag__name__iexact=name, **{target: OuterRef("pk")}))

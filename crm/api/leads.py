@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crm.actions.intake import receive_inquiry
-from crm.actions.lead_lists import has_tag
+from crm.actions.lead_lists import CUSTOM, has_tag, narrow_by_customs
 from crm.actions.leads import assign_lead, disqualify_lead, snooze_lead, update_lead
 from crm.actions.search import matching
 from crm.actions.search_stages import SHORTEST
@@ -44,6 +44,7 @@ from crm.api.documents import (
     timeline_document,
 )
 from crm.api.filters import PersonFilter, TimeFilter, WholeNumberFilter
+from crm.errors import InvalidValue
 from crm.models import Channel, Lead, LeadSource, LeadStatus, Tag, TimelineEvent, User
 
 
@@ -186,7 +187,33 @@ class LeadViewSet(ApiViewSet):
     def get_queryset(self) -> QuerySet[Lead]:
         return Lead.objects.visible_to(self.actor)
 
-    @extend_schema(summary="List leads", responses=LeadSerializer(many=True))
+    def known_parameters(self) -> set[str]:
+        """Own fields, too, of the list; whether there is such a field is seen when it is filtered."""
+        return super().known_parameters() | set(self._customs())
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """By own fields first, because search counts what passes the rest."""
+        customs = self._customs()
+        try:
+            queryset = narrow_by_customs(queryset, customs)
+        except InvalidValue as refused:
+            field = refused.field.removeprefix("filters.").replace("custom.", CUSTOM)
+            name = next((name for name in customs if name.startswith(field)), field)
+            raise ValidationError({name: str(refused)}) from None
+        return super().filter_queryset(queryset)
+
+    def _customs(self) -> dict[str, str]:
+        if self.action != "list":
+            return {}
+        asked = self.request.query_params
+        return {name: str(asked[name]) for name in asked if name.startswith(CUSTOM)}
+
+    @extend_schema(
+        summary="List leads",
+        description="Own fields narrow the list as well: `custom:KEY=value`, and `custom:KEY_min=` and"
+        " `custom:KEY_max=` for numbers and dates.",
+        responses=LeadSerializer(many=True),
+    )
     def list(self, request: Request) -> Response:
         leads = self.filter_queryset(self.get_queryset())
         rows = self.paginate_queryset(leads.values("id", *LEAD_ORDERS, document=LEAD)) or []

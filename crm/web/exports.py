@@ -19,7 +19,7 @@ from crm.web import words
 from crm.web.base import by, piece, say, say_no, screen
 
 NEWEST = 30
-_PLACES = {"sort", "after", "before"}  # of a list's address; the rest are its filters
+_PLACES = {"sort", "after", "before", "columns", "layout"}  # of a list's address; the rest are its filters
 
 
 @dataclass(frozen=True, slots=True)

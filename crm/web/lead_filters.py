@@ -15,11 +15,13 @@ from django.utils.translation import gettext as _
 
 from crm.actions.lead_lists import CUSTOM, PLAIN, SORTS, checked_filters, narrow_leads
 from crm.errors import InvalidValue
-from crm.models import Lead, LeadSource, LeadStatus, User
+from crm.models import Layout, Lead, LeadSource, LeadStatus, User
+from crm.web.lead_columns import DEFAULT, read_columns
 
 PAGE = 50
 COUNT_CAP = 10_000
-KNOWN = {*PLAIN, "sort", "after", "before"}
+LOOK = ("columns", "layout")  # how the list is shown, not what
+KNOWN = {*PLAIN, *LOOK, "sort", "after", "before"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class LeadFilters:
     sort: str = "score"
     after: str = ""
     before: str = ""
+    columns: str = ""  # "" the usual ones
+    layout: str = ""  # "" a list
     customs: dict[str, str] = field(default_factory=dict)  # "custom:<key>" and what it must be
 
     @classmethod
@@ -60,6 +64,13 @@ class LeadFilters:
         if found.sort not in SORTS:
             raise BadRequest(f"sort cannot be {found.sort[:40]!r}.")
         try:
+            found.columns = ",".join(read_columns(",".join(query.getlist("columns"))[:400]))
+        except ValueError as wrong:
+            raise BadRequest(f"There is no column {str(wrong)[:40]!r}.") from None
+        if found.layout not in {"", *Layout.values}:
+            raise BadRequest(f"layout cannot be {found.layout[:40]!r}.")
+        found.layout = "" if found.layout == Layout.LIST else found.layout
+        try:
             checked_filters(found.filters)
         except InvalidValue as refused:
             raise BadRequest(str(refused)) from None
@@ -72,12 +83,22 @@ class LeadFilters:
         return {name: text for name, text in (plain | self.customs).items() if text}
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """The columns, in order."""
+        return tuple(self.columns.split(",")) if self.columns else DEFAULT
+
+    @property
+    def look(self) -> dict[str, str]:
+        """How the list is shown, where it is not as usual."""
+        return {name: getattr(self, name) for name in LOOK if getattr(self, name)}
+
+    @property
     def is_active(self) -> bool:
         return bool(self.filters)
 
     def url(self, **changes: str) -> str:
         """The address with some parameters changed; a new filter starts at the first page."""
-        values = {**self.filters, "sort": self.sort}
+        values = {**self.filters, **self.look, "sort": self.sort}
         values.update(changes)
         if values.get("sort") == "score":
             values.pop("sort")

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 from crm.actions.lead_lists import unknown_filters
 from crm.actions.views import delete_view, save_view
 from crm.errors import CRMError
-from crm.models import SavedView, Sharing, Team
+from crm.models import Layout, SavedView, Sharing, Team
 from crm.permissions import Reach, Verb, reach
 from crm.web.base import by, person, piece, read_uuid, say, screen
 from crm.web.lead_filters import LeadFilters
@@ -48,6 +48,8 @@ def _save(request: HttpRequest, filters: LeadFilters) -> None:
         name=request.POST.get("name", ""),
         filters=filters.filters,
         sort=filters.sort,
+        columns=filters.columns.split(",") if filters.columns else [],
+        layout=filters.layout or Layout.LIST,
         shared_with=shared,
         team=team,
     )
@@ -70,7 +72,11 @@ def _views(request: HttpRequest) -> list[tuple[SavedView, str, bool, list[str]]]
         gone = unknown_filters(view.filters) if isinstance(view.filters, dict) else []
         kept: dict[str, Any] = {name: text for name, text in view.filters.items() if name not in gone}
         customs = {name: kept.pop(name) for name in list(kept) if name.startswith("custom:")}
-        address = LeadFilters(customs=customs, sort=view.sort or "score", **kept).url()
+        look = {
+            "columns": ",".join(view.columns),
+            "layout": view.layout if view.layout != Layout.LIST else "",
+        }
+        address = LeadFilters(customs=customs, sort=view.sort or "score", **look, **kept).url()
         rows.append((view, reverse("crm:lead_list") + address, view.owner_id == person(request).pk, gone))
     return rows
 

@@ -13,14 +13,24 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from crm import clock
 from crm.actions.intake import receive_inquiry
-from crm.actions.lead_lists import DAYS, SCORES, SORTS
-from crm.actions.tags import tags_of
+from crm.actions.lead_lists import COLUMNS, DAYS, SCORES, SORTS
 from crm.errors import CRMError
 from crm.imports.values import typed_amount
-from crm.models import Channel, Lead, LeadSource, LeadStatus, NextActionKind, Tag, User
+from crm.models import (
+    OPEN_STATUSES,
+    Channel,
+    Layout,
+    Lead,
+    LeadSource,
+    LeadStatus,
+    NextActionKind,
+    Tag,
+    User,
+)
 from crm.permissions import Verb, may
 from crm.web import words
 from crm.web.base import NAV_CAP, by, nav_counts, person, piece, say, screen
+from crm.web.lead_columns import HEADS, NAME, needed_by
 from crm.web.lead_filters import COUNT_CAP, LeadFilters, page_of
 
 _COLUMNS = (
@@ -47,6 +57,9 @@ class ListRow(TypedDict):
     came: str
     came_exact: str
     tags: list[dict[str, str]]  # name, colour
+    email: str
+    phone: str
+    country: str
 
 
 @screen
@@ -56,7 +69,7 @@ def lead_list(request: HttpRequest) -> HttpResponse:
     user: User = person(request)  # type: ignore[assignment]
     filters, now = LeadFilters.read(request.GET), clock.now()
     visible = filters.narrow(Lead.objects.visible_to(user), user=user, now=now)
-    page = page_of(visible.values(*_COLUMNS, tags=tags_of("lead")), filters)
+    page = page_of(visible.values(*_COLUMNS, **needed_by(filters.shown)), filters)
     if not page.newer and not page.older:
         count = words.whole(len(page.leads))
     elif filters.is_active:
@@ -66,7 +79,12 @@ def lead_list(request: HttpRequest) -> HttpResponse:
     context = {
         "filters": filters,
         "chips": filters.chips(),
-        "rows": _rows(page.leads, now),
+        "rows": (rows := _rows(page.leads, now)),
+        "lanes": _lanes(rows) if filters.layout == Layout.BOARD else [],
+        "columns": [(name, *HEADS[name]) for name in filters.shown],
+        "offered": [(name, HEADS[name][0], name in filters.shown) for name in COLUMNS if name != NAME],
+        "list_url": filters.url(layout=""),
+        "board_url": filters.url(layout=Layout.BOARD),
         "count": count,
         "newer_url": filters.url(before=page.newer) if page.newer else "",
         "older_url": filters.url(after=page.older) if page.older else "",
@@ -124,9 +142,22 @@ def _rows(leads: list[dict[str, Any]], now: datetime) -> list[ListRow]:
                 came=words.ago(lead["created_at"], now),
                 came_exact=words.stamp(lead["created_at"]),
                 tags=lead["tags"],
+                email=lead.get("email") or "",
+                phone=lead.get("phone") or "",
+                country=lead.get("nation") or "",
             )
         )
     return rows
+
+
+def _lanes(rows: list[ListRow]) -> list[tuple[str, str, list[ListRow]]]:
+    """The page's rows for the board: status, its words, its rows. A closed status only if it has any."""
+    lanes = []
+    for status in LeadStatus:
+        there = [row for row in rows if row["status"] == status]
+        if there or status in OPEN_STATUSES:
+            lanes.append((status.value, str(status.label), there))
+    return lanes
 
 
 def _choices(filters: LeadFilters) -> list[tuple[str, str, list[tuple[str, str, bool]]]]:

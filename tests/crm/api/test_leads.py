@@ -509,3 +509,31 @@ def test_tags_are_read_stuck_on_taken_off_and_filtered_by(api: Caller):
     for body in ({}, {"tag": "none such"}, {"tag": 5}, {"tag": "VIP", "colour": "red"}):
         problem = assert_problem(api.send("POST", f"{place}tag/", body), 400, "invalid")
         assert fields(problem) == ["colour" if "colour" in body else "tag"]
+
+
+def test_own_fields_narrow_the_list_and_are_checked(token_caller: Any, django_assert_max_num_queries: Any):
+    me = make_user(Role.ADMIN)
+    CustomField.objects.create(key="size", label="Size", type="number")
+    CustomField.objects.create(key="old", label="Old", is_active=False)
+    for size in (20, 50, 90):
+        make_lead(name=f"Garden {size}", custom={"size": size})
+    caller = token_caller(me)
+
+    def names(query: str) -> list[str]:
+        return [
+            row["name"] for row in caller.get(f"/api/v1/leads/?ordering=created_at&{query}").json()["results"]
+        ]
+
+    names("")
+    with django_assert_max_num_queries(8):
+        assert names("custom:size_min=50") == ["Garden 50", "Garden 90"]
+    assert names("custom:size=20") == ["Garden 20"]
+    assert names("custom:size_min=30&custom:size_max=60&q=garden") == ["Garden 50"]
+    for query, name in {
+        "custom:colour=red": "custom:colour",
+        "custom:old=1": "custom:old",
+        "custom:size=big": "custom:size",
+        "custom:size_min=big": "custom:size_min",
+    }.items():
+        body = assert_problem(caller.get(f"/api/v1/leads/?{query}"), 400, "invalid")
+        assert body["errors"][0]["field"] == name

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from crm.models import Lead, LeadStatus, Role, Tag, Tagging
+from crm.models import Lead, LeadStatus, Role, SavedView, Tag, Tagging
 from crm.web import lead_filters
 from tests.crm.web.pages import HTMX, signed_in
 from tests.factories import make_admin, make_lead, make_source, make_team, make_user
@@ -198,3 +198,62 @@ def test_tags_stand_beside_the_name_the_first_three_of_them():
     assert '<span class="tag" title="D, E">+2</span>' in html
     assert shown(page(signed_in(make_admin()), "?tag=c")) == ["One"]
     assert '<option value="C"' in signed_in(make_admin()).get("/leads/filters/").content.decode()
+
+
+def heads(html: str) -> list[str]:
+    return [text for text in re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', html) if text]
+
+
+def test_the_address_chooses_the_columns_and_the_name_stays():
+    me = make_admin()
+    make_lead(name="Ada", company="Pond Ltd", email="ada@example.com", phone="+4912345", country="DE")
+    client = signed_in(me)
+    assert heads(page(client)) == [
+        "Score", "Name", "Status", "Owner", "Source", "Value", "Next step", "Came in",
+    ]  # fmt: skip
+    html = page(client, "?columns=company&columns=email,phone&columns=country")
+    assert heads(html) == ["Name", "Company", "E-mail", "Phone", "Country"]
+    row = html[html.index("<tbody>") : html.index("</tbody>")]
+    for text in ("Pond Ltd", "ada@example.com", "+4912345", "DE"):
+        assert row.count(text) == 1, text
+    assert 'name="columns" value="name,company,email,phone,country"' in html, "search keeps them"
+    for wrong in ("?columns=password", "?layout=map"):
+        assert client.get(f"/leads/{wrong}").status_code == 400
+
+
+def test_a_board_shows_the_page_by_status():
+    make_lead(name="Fresh")
+    make_lead(name="Busy", status=LeadStatus.WORKING)
+    html = page(signed_in(make_admin()), "?layout=board")
+    lanes = re.findall(r'<section class="lane" aria-label="([^"]*)">(.*?)</section>', html, re.S)
+    assert [name for name, _html in lanes] == ["New", "Working", "Nurturing"]
+    assert "Fresh" in lanes[0][1]
+    assert "Busy" in lanes[1][1]
+    assert "<table" not in html
+
+
+def test_a_saved_view_brings_its_columns_and_its_layout():
+    client = signed_in(make_admin())
+    make_lead()
+    client.post("/leads/views/?columns=name,email&layout=board&status=open", {"name": "Mail board"})
+    view = SavedView.objects.get()
+    assert (view.columns, view.layout, view.filters) == (["name", "email"], "board", {"status": "open"})
+    menu = client.get("/leads/views/", **HTMX).content.decode()
+    url = re.search(r'href="/leads/(\?[^"]*)">Mail board', menu).group(1).replace("&amp;", "&")
+    assert set(url.removeprefix("?").split("&")) == {"status=open", "columns=name%2Cemail", "layout=board"}
+    assert 'class="lanes"' in page(client, url)
+    assert heads(page(client, url.replace("layout=board", "layout=list"))) == ["Name", "E-mail"]
+
+
+def test_more_columns_cost_no_more_queries():
+    client = signed_in(make_admin())
+
+    def queries(query: str) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            page(client, query)
+        return len(captured)
+
+    for n in range(3):
+        make_lead(email=f"a{n}@example.com")
+    page(client)
+    assert queries("?columns=email,phone,tags,company,country") == queries("")
