@@ -285,7 +285,7 @@ def assignment(lead: Lead, *, by: Actor, owner: User | None, teams: Memberships)
         raise PermissionRefused(_("Take the lead from the pool yourself; then you may give it away."))
     if owner and allowed != Reach.ALL and lead.team_id and lead.team_id not in teams.of(owner):
         raise InvalidValue(_("%s is not in this lead's team.") % owner, field="owner")
-    previous, plan = lead.owner_id, planned(lead)
+    previous, team_id, plan = lead.owner_id, lead.team_id, planned(lead)
     lead.owner = owner
     if owner and lead.team_id is None:
         lead.team_id = next(iter(teams.of(owner)), None)
@@ -296,7 +296,7 @@ def assignment(lead: Lead, *, by: Actor, owner: User | None, teams: Memberships)
         summary=_("assigned to %s") % owner if owner else _("put back into the team's pool"),
         label=_("Assigned %s") % lead.name,
         undo="assign_lead",
-        before={"lead": lead.pk, "owner": previous, "plan": plan},
+        before={"lead": lead.pk, "owner": previous, "team": team_id, "plan": plan},
         happened=[events.LeadAssigned(lead.pk, lead.owner_id, previous)],
     )
 
@@ -304,9 +304,10 @@ def assignment(lead: Lead, *, by: Actor, owner: User | None, teams: Memberships)
 @undoable_step("assign_lead", verb=None)
 def _undo_assign(row: Undo, lead: Lead, by: Actor, given: None) -> Step:
     given_to, lead.owner_id = lead.owner_id, row.before["owner"]
+    lead.team_id = row.before["team"]
     return Step(
         lead,
-        ("owner", *restore_plan(lead, row.before.get("plan", {}))),
+        ("owner", "team", *restore_plan(lead, row.before.get("plan", {}))),
         kind="lead.assigned",
         summary=_("took the assignment back"),
         happened=[events.LeadAssigned(lead.pk, lead.owner_id, given_to)],

@@ -220,3 +220,12 @@ def test_a_note_is_kept_and_told(lead, rep):
     assert note.event.summary == "Wants a pond. Call after six."
     with pytest.raises(InvalidValue):
         add_note(lead.pk, by=actor(rep), body="  ")
+
+
+def test_undoing_an_assignment_takes_the_team_back_that_came_with_the_owner(rep):
+    bare = make_lead()
+    given = assign_lead(bare.pk, by=actor(make_admin()), owner=rep)
+    assert given.team is not None
+    undo(given.undo_offer.public_id, by=Actor.of(given.undo_offer.by))
+    bare.refresh_from_db()
+    assert (bare.owner, bare.team) == (None, None)

@@ -273,7 +273,8 @@ def _nth(things: Any, place: int) -> Any:
 
 def _comparable(rows: dict[str, Rows], before: dict[str, Rows]) -> dict[str, Rows]:
     """Without what an undo leaves behind: records that were made stay, deleted, with their addresses; a
-    follow-up that was held back keeps its approval; the story tells of both; scores are of today.
+    follow-up that was held back keeps its approval; the story tells of both. Scores are of today, and the
+    time to answer is counted anew, by a trigger, whenever a lead changes hands.
     """
     made = {
         table: {pk for pk, row in rows[table].items() if pk not in before[table] and row["deleted_at"]}
@@ -281,7 +282,7 @@ def _comparable(rows: dict[str, Rows], before: dict[str, Rows]) -> dict[str, Row
     }
     kept: dict[str, Rows] = {}
     for table in ("lead", "opportunity", "contact", "followup", "contactpoint", "matchkey"):
-        dropped = APPROVAL if table == "followup" else {"score", "score_source"}
+        dropped = APPROVAL if table == "followup" else {"score", "score_source", "answer_due_at"}
         kept[table] = {
             pk: {name: value for name, value in row.items() if name not in dropped}
             for pk, row in rows[table].items()
