@@ -25,6 +25,7 @@ from crm.actions.exports import (
 from crm.actions.intake import default_source, receive_inquiry
 from crm.actions.leads import update_lead
 from crm.actions.opportunities import create_opportunity
+from crm.actions.tags import tag_record
 from crm.errors import ExportRefused, InvalidValue, LinkExpired, PermissionRefused, RateLimited
 from crm.exports import files, running
 from crm.imports.values import clean, guard
@@ -41,6 +42,7 @@ from crm.models import (
     Opportunity,
     Role,
     SavedView,
+    Tag,
     User,
 )
 from crm.permissions import EXPORT_LIMITS, ExportLimit
@@ -170,6 +172,19 @@ def test_an_export_takes_a_fixed_number_of_statements_a_slice(django_assert_max_
         make_lead(name=f"Lead {number}", email=f"l{number}@example.com")
     with django_assert_max_num_queries(45):
         export(admin)
+
+
+def test_tags_go_out_in_one_cell_and_come_back_to_their_leads():
+    admin = make_admin()
+    lead = make_lead(name="Ada", email="ada@example.com")
+    for name in ("VIP", "Spring fair"):
+        tag_record("lead", lead.pk, by=actor(admin), tag=Tag.objects.create(name=name))
+    job = export(admin, columns=["name", "email", "tags"])
+    assert rows_of(job)[0]["tags"] == "Spring fair, VIP"
+    path = exported_file(job, by=actor(admin))
+    lead.taggings.all().delete()
+    assert counts(run(path.read_bytes(), policy="update")) == (0, 1, 0, 0)
+    assert sorted(lead.taggings.values_list("tag__name", flat=True)) == ["Spring fair", "VIP"]
 
 
 # --- formulas ----------------------------------------------------------------------------------------------
