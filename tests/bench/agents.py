@@ -15,7 +15,7 @@ from tests.bench.harness import REPOSITORY, Row
 from tests.bench.surroundings import database_from_empty, environment_of
 
 DATABASE = "gardenos_bench_agents"
-CALLS_PER_SLOT = 10
+CALLS_PER_SLOT = 5
 
 
 def own_database() -> dict[str, str]:

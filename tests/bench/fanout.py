@@ -19,7 +19,7 @@ from tests.bench.pages import session_headers
 from tests.bench.surroundings import cluster, prepare
 
 CLIENTS = 1_000
-EVENTS = 10
+EVENTS = 6
 EVERY_S = 1.0
 AT_ONCE = 50  # sockets opened together
 OPEN_S = 60

@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import connection
 from psycopg import sql
 
+from crm.models import Lead
 from gardenos.databases import owner_database
 from gardenos.embedded_postgres import EmbeddedPostgres
 from gardenos.env import Env
@@ -60,7 +61,7 @@ def owner_parameters() -> dict[str, Any]:
 @functools.cache
 def prepare() -> None:
     """Migrate, and fill GardenOS's tables up to LEADS. Once a run."""
-    call_command("migrate", verbosity=0, interactive=False)
+    _empty()
     call_command("seed_bench", leads=LEADS)
     collect_static()
     connection.close()
@@ -104,13 +105,21 @@ def database_from_empty(name: str) -> None:
 
 @functools.cache
 def _empty() -> str:
-    """The name of a migrated database that all other small ones are copied from. Migrated once a run."""
-    name = "gardenos_bench_empty"
-    with psycopg.connect(**owner_parameters(), autocommit=True) as owner:
-        owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        owner.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    subprocess.run(migrate, cwd=REPOSITORY, env={**os.environ, **environment_of(name)}, check=True)
+    """Migrate the main database, and a second one without rows that all small ones are copied from: its name.
+    It is a copy itself as long as the main one is empty, too, because migrating takes its time.
+    """
+    call_command("migrate", verbosity=0, interactive=False)
+    name, here = "gardenos_bench_empty", owner_parameters()
+    is_filled = Lead.objects.exists()
+    connection.close()
+    with psycopg.connect(**{**here, "dbname": "postgres"}, autocommit=True) as owner:
+        is_there = owner.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+        if not is_there:
+            model = sql.Identifier("template1" if is_filled else here["dbname"])
+            owner.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), model))
+    if is_there or is_filled:
+        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(migrate, cwd=REPOSITORY, env={**os.environ, **environment_of(name)}, check=True)
     return name
 
 
