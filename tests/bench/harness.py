@@ -86,10 +86,10 @@ HEAD = f"{'job':<24}{'unit':<18}{'ours':>11}{'limit':>11}{'ratio':>9}{'n':>10}"
 def descendants(pid: int) -> list[int]:
     """The process and all it started that are alive."""
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError):
-            parent = int(entry.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry.parent.name))
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError):  # it may end meanwhile
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(entry.name))
     found, to_do = [], [pid]
     while to_do:
         found.append(to_do.pop())
