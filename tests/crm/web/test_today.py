@@ -224,6 +224,16 @@ def test_each_lead_stands_once_under_its_weightiest_reason_whatever_the_page(noo
     assert count_for_nav(me, cap=9) == (1, 1)
 
 
+def test_my_task_on_a_colleagues_late_lead_is_on_my_list_as_the_task(noon):
+    team = make_team()
+    me, mate = make_user(Role.MANAGER, team=team), make_user(team=team)
+    lead = due(noon - timedelta(days=2), name="Theirs", owner=mate, team=team)
+    create_task(by=actor(me), title="Ring", about=lead, due_at=noon)
+    assert names(agenda(me, MINE).due) == ["Theirs"]
+    assert names(agenda(me, TEAM).overdue) == ["Theirs"]
+    assert names(agenda(me, TEAM).due) == []
+
+
 def test_a_long_list_goes_on_where_it_is_asked_to(noon):
     me = make_admin()
     for n in range(PAGE + 3):
