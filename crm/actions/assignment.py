@@ -215,7 +215,8 @@ def assign_by_rules(lead_ids: Collection[int]) -> int:
 
 def _assign(lead_ids: Collection[int]) -> int:
     given = _by_rules(lead_ids)
-    notify(_lines(given))
+    if given:
+        notify(_lines(given))
     return len(given)
 
 
