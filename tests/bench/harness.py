@@ -24,7 +24,7 @@ LEADS = int(os.environ.get("BENCH_LEADS", "100000"))
 SMALL_LEADS = int(os.environ.get("BENCH_SMALL_LEADS", "10000"))  # what growth is measured against
 ROUNDS = 5
 ROUND_S = 0.3
-LEAST_REQUESTS = 20
+LEAST_REQUESTS = 10
 
 GOALS = {  # ours / limit, at most; for import_vs_copy and agents_64 at least
     "list_vs_floor": 2.5,
