@@ -165,7 +165,7 @@ def test_leads_are_filtered_searched_and_opened_by_keyboard(new_page: NewPage, s
     expect(page.locator("#lead-table .rowlink")).to_have_count(1)
     page.get_by_role("link", name="Remove the filter Search").click()
     page.locator("summary", has_text="Filter").click()
-    page.get_by_label("Status").select_option("disqualified")
+    page.get_by_role("combobox", name="Status").select_option("disqualified")
     page.get_by_role("button", name="Show leads").click()
     expect(page).to_have_url(re.compile("status=disqualified"))
     expect(page.get_by_text("No lead matches")).to_be_visible()
