@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 import django
+import psycopg
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gardenos.settings")
 django.setup()
@@ -31,7 +32,7 @@ def main(names: list[str]) -> int:
     for name in names or JOBS:
         try:
             row = JOBS[name]()
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, psycopg.Error) as error:
             failed.append(name)
             print(f"{name:<24}FAILED: {error}", flush=True)
             continue
