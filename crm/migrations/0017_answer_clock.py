@@ -1,7 +1,7 @@
 """Until when who wrote is to be answered: a span for each source, a time on each lead that waits.
 
-A trigger keeps the time, whoever writes the lead: the span runs from the message, in the owner's working hours
-on the owner's clock (a lead of the pool: around the clock). A second message does not set the clock back.
+A trigger keeps the time, whoever writes the lead: the span runs from the first message since the last answer, in
+the owner's working hours on the owner's clock (a lead of the pool: around the clock).
 """
 
 import pgtrigger.compiler
@@ -49,6 +49,14 @@ END $$;
 
 CREATE FUNCTION crm_lead_answer_clock() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'INSERT' THEN
+        NEW.asked_at := coalesce(NEW.asked_at, NEW.last_inbound_at);
+    ELSIF OLD.asked_at IS NULL OR NEW.last_inbound_at IS NULL OR NEW.last_inbound_at < OLD.asked_at
+            OR (OLD.last_outbound_at >= OLD.last_inbound_at AND NEW.last_inbound_at <> OLD.last_inbound_at) THEN
+        NEW.asked_at := NEW.last_inbound_at;
+    ELSE
+        NEW.asked_at := OLD.asked_at;  -- who asks again does not wait longer for it
+    END IF;
     IF NEW.last_inbound_at IS NULL OR NEW.last_outbound_at >= NEW.last_inbound_at THEN
         NEW.answer_due_at := NULL;
         RETURN NEW;
@@ -58,11 +66,11 @@ BEGIN
             RETURN NEW;  -- an archive that is read back
         END IF;
     ELSIF OLD.answer_due_at IS NOT NULL AND OLD.owner_id IS NOT DISTINCT FROM NEW.owner_id
-            AND OLD.source_id = NEW.source_id THEN
-        NEW.answer_due_at := OLD.answer_due_at;  -- who asks again does not wait longer for it
+            AND OLD.source_id = NEW.source_id AND OLD.asked_at = NEW.asked_at THEN
+        NEW.answer_due_at := OLD.answer_due_at;
         RETURN NEW;
     END IF;
-    SELECT crm_answer_due(NEW.last_inbound_at, source.answer_minutes, owner.working_hours, owner.time_zone)
+    SELECT crm_answer_due(NEW.asked_at, source.answer_minutes, owner.working_hours, owner.time_zone)
       INTO NEW.answer_due_at
       FROM crm_leadsource source LEFT JOIN crm_user owner ON owner.id = NEW.owner_id
      WHERE source.id = NEW.source_id;
@@ -70,11 +78,12 @@ BEGIN
 END $$;
 
 CREATE TRIGGER crm_lead_answer_clock_insert BEFORE INSERT ON crm_lead
-    FOR EACH ROW WHEN (NEW.last_inbound_at IS NOT NULL OR NEW.answer_due_at IS NOT NULL)
+    FOR EACH ROW WHEN (coalesce(NEW.last_inbound_at, NEW.asked_at, NEW.answer_due_at) IS NOT NULL)
     EXECUTE FUNCTION crm_lead_answer_clock();
 CREATE TRIGGER crm_lead_answer_clock_update
-    BEFORE UPDATE OF last_inbound_at, last_outbound_at, owner_id, source_id, answer_due_at ON crm_lead
-    FOR EACH ROW WHEN (NEW.last_inbound_at IS NOT NULL OR NEW.answer_due_at IS NOT NULL)
+    BEFORE UPDATE OF last_inbound_at, last_outbound_at, owner_id, source_id, asked_at, answer_due_at
+    ON crm_lead
+    FOR EACH ROW WHEN (coalesce(NEW.last_inbound_at, NEW.asked_at, NEW.answer_due_at) IS NOT NULL)
     EXECUTE FUNCTION crm_lead_answer_clock();
 """
 NO_FUNCTION = """
@@ -144,6 +153,15 @@ class Migration(migrations.Migration):
                     table="crm_leadsource",
                     when="AFTER",
                 ),
+            ),
+        ),
+        migrations.AddField(
+            model_name="lead",
+            name="asked_at",
+            field=models.DateTimeField(
+                editable=False,
+                help_text="the first message since the last answer before it: the answer's clock runs from here",
+                null=True,
             ),
         ),
         migrations.AddField(

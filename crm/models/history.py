@@ -34,7 +34,7 @@ TRACKED: dict[type[models.Model], set[str]] = {
     LeadSource: {"key_hash"},
     Lead: {
         *("score", "score_source", "status_changed_at"),
-        *("last_inbound_at", "last_outbound_at", "answer_due_at"),
+        *("last_inbound_at", "last_outbound_at", "asked_at", "answer_due_at"),
     },
     CaptureForm: set(),
     CustomField: set(),

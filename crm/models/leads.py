@@ -186,6 +186,11 @@ class Lead(VersionedRecord):
     max_attempts = models.PositiveSmallIntegerField(default=6)
     last_inbound_at = models.DateTimeField(null=True, blank=True)
     last_outbound_at = models.DateTimeField(null=True, blank=True)
+    asked_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="the first message since the last answer before it: the answer's clock runs from here",
+    )
     answer_due_at = models.DateTimeField(
         null=True,
         editable=False,

@@ -73,11 +73,27 @@ def test_another_owner_has_another_clock(source):
     assert due(lead) == datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 
 
+def test_it_runs_from_the_first_message_that_waits_whoever_has_the_lead(source):
+    lead = make_lead(source=source, last_inbound_at=FRIDAY - 9 * HOUR, last_outbound_at=FRIDAY - 8 * HOUR)
+    for asked in (FRIDAY, FRIDAY + HOUR / 2):
+        lead.last_inbound_at = asked
+        lead.save()
+    lead.owner = make_user()
+    lead.save()
+    assert due(lead) == FRIDAY + HOUR
+    lead.last_outbound_at = FRIDAY + HOUR
+    lead.save()
+    lead.last_outbound_at = FRIDAY - 8 * HOUR  # that answer is taken back
+    lead.save()
+    assert due(lead) == FRIDAY + HOUR
+
+
 def test_nobody_can_set_it_by_hand(source):
     lead = make_lead(source=source)
-    lead.answer_due_at = FRIDAY
+    lead.answer_due_at = lead.asked_at = FRIDAY
     lead.save()
     assert due(lead) is None
+    assert lead.asked_at is None
 
 
 @pytest.mark.parametrize("minutes", [0, 43_201])

@@ -282,7 +282,7 @@ def _comparable(rows: dict[str, Rows], before: dict[str, Rows]) -> dict[str, Row
     }
     kept: dict[str, Rows] = {}
     for table in ("lead", "opportunity", "contact", "followup", "contactpoint", "matchkey"):
-        dropped = APPROVAL if table == "followup" else {"score", "score_source", "answer_due_at"}
+        dropped = APPROVAL if table == "followup" else {"score", "score_source"}
         kept[table] = {
             pk: {name: value for name, value in row.items() if name not in dropped}
             for pk, row in rows[table].items()
