@@ -100,7 +100,7 @@ def upload_import(
                     "is_whole_sample": seen.is_whole_file,
                     "made_source": is_new,
                 },
-                rows_total=seen.rows,
+                rows_total=seen.rows_in(stored.size_bytes),
                 warnings=[*seen.warnings, *warnings_for(guess, seen.columns, seen.empty_words)],
                 analyse=ALL if seen.is_whole_file and seen.rows <= NO_ANALYSIS_FROM else NONE,
             )

@@ -75,13 +75,22 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a sample of the file shows. `rows` is exact when the whole file was in the sample."""
+    """What a sample of the file shows. `rows` is exact when the whole file was in the sample; `row_bytes` is
+    the length of one, on average.
+    """
 
     columns: list[Column]
     rows: int
+    row_bytes: float
     is_whole_file: bool
     empty_words: list[str]
     warnings: list[str]
+
+    def rows_in(self, size_bytes: int) -> int:
+        """How many rows a file of this size holds: about, unless it was seen whole."""
+        if self.is_whole_file:
+            return self.rows
+        return max(self.rows + 1, round(size_bytes / self.row_bytes))
 
 
 def profile(table: Table) -> Profile:
@@ -98,7 +107,15 @@ def profile(table: Table) -> Profile:
     empty_words = _empty_words(cells)
     columns = _columns(table.header, cells, set(empty_words), decimal=_decimal_of(table))
     _guess_fields(columns, cells)
-    return Profile(columns, len(rows), is_whole_file, empty_words, list(table.header.warnings))
+    lengths = [len((",".join(row.cells) + "\n").encode(table.dialect.encoding, "replace")) for row in rows]
+    return Profile(
+        columns,
+        len(rows),
+        sum(lengths) / max(len(lengths), 1),
+        is_whole_file,
+        empty_words,
+        list(table.header.warnings),
+    )
 
 
 def _decimal_of(table: Table) -> str:

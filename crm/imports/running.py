@@ -160,6 +160,7 @@ class ImportRun:
         _note_surprises(job, self._converter)
         if staged:
             copy_rows(job.pk, staged)
+            job.rows_total = max(job.rows_total, done + len(staged))  # an estimate until all are read
             _move(job, STAGE, row=done + len(staged))
             return
         if not done:

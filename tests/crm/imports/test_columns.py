@@ -92,3 +92,12 @@ def test_numbers_that_may_be_read_two_ways_are_told(tmp_path):
     assert any(
         "“12.500” in column “Wert” is read as 12500." in w for w in warnings_for(mapping, found.values(), [])
     )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "cp1252"])
+def test_how_many_rows_a_big_file_holds_is_told_about_and_of_a_small_one_exactly(tmp_path, encoding):
+    for rows, slack in ((4_000, 0), (20_000, 3_000)):
+        path = tmp_path / "leads.csv"
+        path.write_bytes(csv_of("Name,City", *[f"Ann {row},Köln" for row in range(rows)], encoding=encoding))
+        with Table(path, sniff(path)) as table:
+            assert abs(profile(table).rows_in(path.stat().st_size) - rows) <= slack
