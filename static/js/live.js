@@ -231,7 +231,7 @@
     const button = event.target.closest?.("[data-live-new]");
     if (!button) return;
     event.preventDefault();
-    [...fresh.keys(), button.closest("[data-live-rows]")].forEach((list) => list?.isConnected && refresh(list));
+    [...fresh.keys(), button.closest("[data-live-rows]")].forEach((list) => list?.isConnected && refresh(list, true));
     button.hidden = true;
   });
 
@@ -249,7 +249,7 @@
     );
   }
 
-  function refresh(piece) {
+  function refresh(piece, isWanted = false) {
     piece.classList.remove("is-live-stale");
     waiting.delete(piece);
     if (fresh.delete(piece)) {
@@ -257,7 +257,7 @@
       if (button) button.hidden = true;
     }
     // Not htmx.trigger: its event bubbles, and a row would fetch the list around it as well.
-    piece.dispatchEvent(new CustomEvent("live"));
+    piece.dispatchEvent(new CustomEvent("live", { detail: { isWanted } }));
   }
 
   function isHeld(piece) {
@@ -277,7 +277,7 @@
   // An answer that was on its way when somebody moved in waits, too: it would take the open form away.
   document.addEventListener("htmx:beforeSwap", (event) => {
     const cause = event.detail.requestConfig?.triggeringEvent;
-    if (cause?.type !== "live" || !isHeld(cause.target)) return;
+    if (cause?.type !== "live" || cause.detail?.isWanted || !isHeld(cause.target)) return;
     event.detail.shouldSwap = false;
     hold(cause.target);
   });

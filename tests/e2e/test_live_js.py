@@ -67,7 +67,7 @@ class Site:
             body = {"results": self.feed, "seq": "e-9-9", "more": False, "resync": False}
             route.fulfill(body=json.dumps(body), content_type="application/json")
             return
-        if path == self.slow:
+        if self.slow and path == self.slow:
             self.kept.append(route)
             return
         bodies = {"": PAGE, "row": ROW % "new", "list": LIST % (ROW % "listed")}
