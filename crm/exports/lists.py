@@ -12,6 +12,7 @@ from crm.actions.lead_lists import DAYS, SORTS, checked_filters, has_tag, narrow
 from crm.actions.search import matching
 from crm.errors import InvalidValue
 from crm.models import Account, Actor, Contact, Lead, Lifecycle, Opportunity, OpportunityState
+from crm.permissions import Reach, Verb, reach
 
 MODELS: dict[str, Any] = {"lead": Lead, "contact": Contact, "account": Account, "opportunity": Opportunity}
 PLURALS = {"lead": "leads", "contact": "contacts", "account": "accounts", "opportunity": "opportunities"}
@@ -67,9 +68,15 @@ def checked_sort(target: str, sort: Any) -> str:
     return str(sort or known[0])
 
 
-def chosen(target: str, filters: Mapping[str, str], *, by: Actor, now: datetime) -> QuerySet[Any]:
-    """The records that `by` may see and that pass these checked filters, in no order."""
+def exportable(target: str, *, by: Actor) -> QuerySet[Any]:
+    """What `by` sees and may take out: a rep what is theirs, not what the pool holds."""
     rows = MODELS[target].objects.visible_to(by)
+    return rows.filter(owner=by.user) if reach(by, Verb.EXPORT) == Reach.OWN else rows
+
+
+def chosen(target: str, filters: Mapping[str, str], *, by: Actor, now: datetime) -> QuerySet[Any]:
+    """The records that `by` may take out and that pass these checked filters, in no order."""
+    rows = exportable(target, by=by)
     if target == "lead":
         return narrow_leads(rows, filters, user=by.user, now=now)  # type: ignore[arg-type]
     owner = filters.get("owner")

@@ -19,7 +19,7 @@ from crm.actions.audit import audit
 from crm.errors import CRMError, ExportRefused
 from crm.exports import files
 from crm.exports.columns import CUSTOM, MARK, RowReader
-from crm.exports.lists import MODELS, PLURALS, chosen, ordered
+from crm.exports.lists import PLURALS, chosen, exportable, ordered
 from crm.keyed_hash import keyed_hash
 from crm.models import Actor, Job, JobState
 from crm.permissions import Verb, export_limit, may
@@ -135,7 +135,7 @@ def _write(job: Job, by: Actor) -> None:
     if not ids:
         _move(job, PACK)
         return
-    rows = RowReader(asked.target, asked.columns).read(MODELS[asked.target].objects.visible_to(by), ids)
+    rows = RowReader(asked.target, asked.columns).read(exportable(asked.target, by=by), ids)
     first = job.cursor["rows"] + 1
     mark = str(job.public_id)[:8]
     lines = [[*row, f"{mark}-{number}"] for number, row in enumerate(rows, start=first)]

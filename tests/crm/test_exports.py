@@ -134,7 +134,9 @@ def test_only_what_the_asker_may_see_leaves():
     make_lead(name="Pool", team=ours)
     make_lead(name="My colleague's", owner=mate, team=ours)
     make_lead(name="Theirs", team=theirs)
-    assert {row["name"] for row in rows_of(export(rep))} == {"Mine", "Pool"}
+    assert {row["name"] for row in rows_of(export(rep))} == {"Mine"}
+    manager = make_user(Role.MANAGER, team=ours)
+    assert {row["name"] for row in rows_of(export(manager))} == {"Mine", "Pool", "My colleague's"}
     assert len(rows_of(export(make_admin()))) == 4
 
 
