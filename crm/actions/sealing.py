@@ -18,7 +18,7 @@ from django.db.models import Max
 from crm.keyed_hash import keyed_hash
 from crm.models import AuditLog, AuditSeal
 
-SEAL_LOCK = 7_301_002  # advisory: one sealer at a time
+SEAL_LOCK = 7_301_004  # advisory: one sealer at a time
 AT_ONCE = 1_000  # entries a seal
 LOOK_BACK = 10_000  # entries: how far a late commit may lie behind the newest sealed one
 VERIFIED_AT_ONCE = 100  # seals

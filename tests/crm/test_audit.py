@@ -12,7 +12,7 @@ from django.test import Client, RequestFactory
 from ai_agents.actions.pools import scale_agents
 from ai_agents.models import AgentPool
 from crm.actions.audit import audit
-from crm.actions.sealing import seal_audit_log, verify_audit_log
+from crm.actions.sealing import SEAL_LOCK, seal_audit_log, verify_audit_log
 from crm.actions.set_up import save_source, set_member, update_user
 from crm.actions.tokens import create_token, revoke_token
 from crm.models import Actor, AuditLog, AuditSeal, Role
@@ -133,7 +133,7 @@ def test_one_sealer_works_at_a_time_and_the_heartbeat_of_the_default_cluster_is_
     audit("test.done", "one", by=Actor.system())
     try:
         with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(7301002)")
+            cursor.execute("SELECT pg_advisory_lock(%s)", [SEAL_LOCK])
             assert seal_audit_log() == 0
     finally:
         other.close()
