@@ -33,7 +33,7 @@ from crm.models import (
     OptIn,
 )
 
-ADDRESS_A_MINUTE, FORM_A_MINUTE = 10, 300
+ADDRESS_A_MINUTE, FORM_A_MINUTE, ALL_FORMS_A_MINUTE = 10, 300, 1_000
 LINKS_AN_HOUR = 3  # to one e-mail address
 LINK_LIFE = timedelta(days=7)
 PURPOSE = "contact"
@@ -58,6 +58,7 @@ def count_submission(form: CaptureForm, address: str) -> None:
     """Raises RateLimited. Call it outside of the transaction that stores, whose rollback must not uncount."""
     refuse_above(f"form-from:{address}", limit=ADDRESS_A_MINUTE)
     refuse_above(f"form:{form.pk}", limit=FORM_A_MINUTE)
+    refuse_above("forms", limit=ALL_FORMS_A_MINUTE)
 
 
 def submit_form(form: CaptureForm, submission: Submission) -> Inquiry:

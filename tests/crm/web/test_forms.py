@@ -168,6 +168,17 @@ def test_one_form_takes_only_so_many_a_minute_from_all_addresses(monkeypatch: An
     assert answers == [202, 202, 202, 429, 429]
 
 
+def test_all_forms_together_take_only_so_many_a_minute(monkeypatch: Any):
+    make_form()
+    make_form(slug="other", source=make_source("other"))
+    monkeypatch.setattr("crm.actions.capture.ALL_FORMS_A_MINUTE", 3)
+    answers = [
+        send(SENT, path=f"/f/{slug}/", REMOTE_ADDR=f"203.0.113.{n}").status_code
+        for n, slug in enumerate(["garden", "other"] * 2)
+    ]
+    assert answers == [202, 202, 202, 429]
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", None, "http://www.garden.example"])
 def test_a_post_from_elsewhere_is_refused_and_stores_nothing(origin: str | None):
     make_form()
