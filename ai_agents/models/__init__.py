@@ -1,5 +1,6 @@
 """The tables of the agents."""
 
+from ai_agents.models.judging import CircuitState, ProviderHealth, ScoringModel
 from ai_agents.models.queue import (
     AgentCall,
     AgentPool,
@@ -17,7 +18,10 @@ __all__ = [
     "AgentTask",
     "Budget",
     "CallStatus",
+    "CircuitState",
     "ModelPrice",
+    "ProviderHealth",
     "PumpLease",
+    "ScoringModel",
     "TaskState",
 ]

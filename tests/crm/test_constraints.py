@@ -7,6 +7,7 @@ catalogue without a case fails.
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -126,6 +127,10 @@ CHECKS: dict[str, Changes] = {
     "ai_agents_agenttask_running_has_lease": {"state": "running"},
     "ai_agents_agentcall_ok_has_cost": {"status": "ok"},
     "ai_agents_budget_not_negative": {"reserved": -1},
+    "ai_agents_providerhealth_open_has_times": {"state": "open"},
+    "ai_agents_providerhealth_probe_while_half_open": {"probe": uuid4()},
+    "ai_agents_scoringmodel_has_rows": {"rows": 0},
+    "ai_agents_scoringmodel_active_has_weights": {"is_active": True},
 }
 # Unique rules whose condition a plain valid row does not meet.
 DOUBLES: dict[str, Changes] = {
@@ -141,6 +146,7 @@ DOUBLES: dict[str, Changes] = {
     "crm_inquiry_once_per_key": {"idempotency_key": "k"},
     "crm_message_id_once": {"message_id": "<1@example.com>"},
     "crm_score_one_current": {"is_current": True},
+    "ai_agents_scoringmodel_one_active": {"is_active": True, "weights": {"intercept": -1.5}},
 }
 # What the second row must have otherwise, so that no other unique rule refuses it first.
 OTHERWISE: dict[str, dict[str, Any]] = {
