@@ -224,7 +224,7 @@ def test_of_fifty_at_once_exactly_one_wins(what: str):
         finally:
             connections.close_all()
 
-    with ThreadPoolExecutor(10) as pool:
+    with ThreadPoolExecutor(50) as pool:
         results = list(pool.map(act, range(50)))
     assert results.count("won") == 1
     assert Contact.objects.count() == (what == "convert")
