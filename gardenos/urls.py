@@ -2,6 +2,7 @@
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path
 
 from crm.admin.base import keep_only_ours
@@ -9,7 +10,17 @@ from crm.admin.base import keep_only_ours
 keep_only_ours(admin.site)
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
+
+def _not_here(request: HttpRequest, rest: str = "") -> HttpResponse:
+    """People come by invitation, and an admin changes their address: by actions, with an entry in the log."""
+    raise Http404
+
+
 urlpatterns = [
+    path("accounts/signup/", _not_here),
+    path("accounts/email/", _not_here),
+    path("accounts/confirm-email/", _not_here),
+    path("accounts/confirm-email/<path:rest>", _not_here),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("ai_agents.api.urls")),

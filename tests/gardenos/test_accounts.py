@@ -6,7 +6,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
-from tests.factories import make_user
+from tests.factories import make_admin, make_user
 
 pytestmark = pytest.mark.django_db
 LOGIN = "/accounts/login/"
@@ -100,3 +100,11 @@ def test_a_changed_password_ends_every_other_session():
     here.post("/accounts/password/change/", form)
     assert here.get("/").status_code == 200
     assert elsewhere.get("/").status_code == 302
+
+
+@pytest.mark.parametrize("path", ["signup/", "email/", "confirm-email/", "confirm-email/abc/"])
+def test_nobody_signs_up_or_changes_an_address_past_the_actions(path: str):
+    client = Client()
+    client.force_login(make_admin())
+    assert client.get(f"/accounts/{path}").status_code == 404
+    assert client.post(f"/accounts/{path}", {"email": "x@example.com", "action_add": ""}).status_code == 404
