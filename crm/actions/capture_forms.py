@@ -116,10 +116,14 @@ def _check_fields(asked: Any) -> None:
     names = []
     for one in asked:
         if not isinstance(one, dict) or set(one) - {"name", "label", "is_required"}:
-            raise wrong(_("Write each field as {“name”: …, “label”: …, “is_required”: …}."))
+            raise wrong(_('Write each field as {"name": "email", "label": "E-mail", "is_required": true}.'))
         name, label = one.get("name"), one.get("label")
         if name not in ASKED and name not in own:
-            raise wrong(_("There is no field “%s” to ask for.") % str(name)[:60])
+            known = ", ".join([*ASKED, *sorted(own)])
+            raise wrong(
+                _("There is no field “%(name)s” to ask for. There are: %(known)s.")
+                % {"name": str(name)[:60], "known": known}
+            )
         if not isinstance(label, str) or not 1 <= len(label.strip()) <= 120:
             raise wrong(_("Give each field a label of at most %d characters.") % 120)
         if not isinstance(one.get("is_required", False), bool):

@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from crm.actions.capture_forms import save_capture_form
+from crm.actions.capture_forms import ASKED, save_capture_form
 from crm.admin.people import SetUpAdmin
 from crm.models import Actor, CaptureForm
 
@@ -47,6 +47,20 @@ class CaptureFormAdmin(SetUpAdmin):
         names = super().get_fields(request, obj)
         return names if obj else [name for name in names if name not in self.readonly_fields]
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        asked = [("name", _("Name"), False), ("email", _("E-mail"), True), ("message", _("Message"), False)]
+        fields = [{"name": name, "label": label, "is_required": must} for name, label, must in asked]
+        return {"fields": fields, **super().get_changeform_initial_data(request)}
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field and db_field.name == "fields":
+            field.help_text = _(
+                'A list such as [{"name": "email", "label": "E-mail", "is_required": true}]. Names: %s, '
+                "custom:KEY for an own field."
+            ) % ", ".join(ASKED)
+        return field
+
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> CaptureForm:
         return save_capture_form(record_id, by=actor, **changes)
 
@@ -59,7 +73,9 @@ class CaptureFormAdmin(SetUpAdmin):
     def snippet(self, form: CaptureForm) -> str:
         frame = f'<iframe src="{settings.SITE_URL}/f/{form.slug}/embed/" title="{form.name}"></iframe>'
         post = f'<form method="post" action="{settings.SITE_URL}/f/{form.slug}/">'
-        names = ", ".join(one["name"] for one in form.fields)
+        names = ", ".join(
+            [*(one["name"] for one in form.fields), *(["consent"] if form.consent_text else [])]
+        )
         words = _("In a frame:"), _("Or your own form, with these field names:")
         return format_html(
             "{}<br><code>{}</code><br>{} {}<br><code>{}</code>", words[0], frame, words[1], names, post

@@ -318,3 +318,15 @@ def test_the_admin_page_shows_the_preview_and_the_lines_to_copy():
     html = client.get(f"/admin/crm/captureform/{form.pk}/change/").content.decode()
     assert "/f/garden/embed/" in html
     assert "&lt;iframe" in html
+
+
+def test_the_admin_says_how_fields_are_written_and_what_a_form_of_ones_own_must_send():
+    client = Client()
+    client.force_login(make_admin())
+    page = client.get("/admin/crm/captureform/add/").content.decode()
+    assert "physical_address" in page
+    assert "is_required" in page
+    form = make_form(
+        consent_text="You may write to me.", fields=[{**ASKED[0], "name": "email", "is_required": True}]
+    )
+    assert "email, consent" in client.get(f"/admin/crm/captureform/{form.pk}/change/").content.decode()
