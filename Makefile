@@ -34,7 +34,7 @@ test: $(DEV_PACKAGES) pg-programs ## the test suite, without a browser (PG=15: o
 	@exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q $(WORKERS) --ignore=tests/e2e $(ARGS)
 
 test-e2e: $(DEV_PACKAGES) test-deps ## journeys in Chromium, with axe
-	@exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q tests/e2e $(ARGS)
+	@exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q $(WORKERS) --dist=loadfile tests/e2e $(ARGS)
 
 screenshots: $(DEV_PACKAGES) test-deps ## the six screens as pictures, wide and narrow, light and dark, into docs/img
 	@SCREENSHOTS_TO=docs/img exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q tests/e2e/test_screens.py $(ARGS)
