@@ -70,12 +70,21 @@ class DuplicateCandidate(VersionedRecord):
             ),
         ]
         indexes = [
+            # Deleting a record asks for its pairs; the rule against doubles knows them by target only.
+            *(
+                models.Index(
+                    fields=[f"{target}_a"],
+                    name=f"crm_candidate_{target}_a",
+                    condition=Q(**{f"{target}_a__isnull": False}),
+                )
+                for target in ("lead", "contact", "account")
+            ),
             models.Index(
                 F("score").desc(),
                 F("id").desc(),
                 name="crm_duplicatecandidate_open",
                 condition=Q(state=CandidateState.OPEN),
-            )
+            ),
         ]
 
     def __str__(self) -> str:
