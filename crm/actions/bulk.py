@@ -78,7 +78,7 @@ def start_bulk(
             "act": act,
             "target": target,
             "values": stored,
-            "token": {"label": by.label, "scopes": sorted(by.scopes)} if by.kind == ActorKind.API else None,
+            "token": _token_of(by),
         },
     )
     job.total = _write_down(job, rows)
@@ -212,8 +212,14 @@ def finish(job: Job, phase: str) -> None:
     job.state, job.finished_at = JobState.DONE, clock.now()
 
 
+def _token_of(by: Actor) -> dict[str, Any] | None:
+    return {"label": by.label, "scopes": sorted(by.scopes)} if by.kind == ActorKind.API else None
+
+
 def actor_of(job: Job) -> Actor:
-    """On whose behalf a job works: the person as they are now, or the token's scopes on their rights."""
+    """On whose behalf a job works or goes back: the person as they are now, or the token's scopes on their
+    rights.
+    """
     token = job.cursor.get("token")
     user = job.created_by
     assert user is not None
@@ -246,6 +252,7 @@ def _undo_bulk(row: Undo, by: Actor) -> None:
     """Queue the way back. It runs as the job did, in slices; rows that moved on stay and are named."""
     job = Job.objects.select_for_update(of=("self",)).get(pk=row.before["job"])
     job.cursor["phase"], job.state, job.finished_at = UNDO, JobState.QUEUED, None
+    job.cursor["token"] = _token_of(by)  # who takes it back is told, not who began it
     job.total, job.done = BulkRow.objects.filter(job=job, state=BulkState.CHANGED).count(), 0
     job.save()
     events.publish(events.BulkDue(job.pk))

@@ -36,7 +36,7 @@ def _slice(job_id: int) -> bool:
     phase = job.cursor["phase"]
     waits = BulkState.WAITING if phase == RUN else BulkState.CHANGED
     rows = list(BulkRow.objects.filter(job=job, state=waits).order_by("record_id")[:AT_A_TIME])
-    who = actor_of(job) if phase == RUN else Actor.of(job.created_by)  # type: ignore[arg-type]
+    who = actor_of(job)
     with acting_as(who):
         if phase == RUN:
             _run(job, rows, by=who)

@@ -58,6 +58,9 @@ def test_a_bulk_act_is_asked_for_watched_and_undone(api: Caller, django_assert_n
     back = api.get(place).json()
     assert (back["is_taken_back"], back["counts"]["undone"], back["undo"]) == (True, 1, None)
     assert Lead.objects.get(pk=open_one.pk).status == LeadStatus.NEW
+    told = open_one.timeline.order_by("-pk").values_list("actor_kind", "actor_label")
+    assert len(set(told[:2])) == 1, "the token is told for the way back as for the way there"
+    assert told[0][0] == "api"
     api.send("POST", ROOT, body)
     work()
     with django_assert_num_queries(4):  # token, rate, page, offers
