@@ -73,6 +73,20 @@ def test_a_field_is_saved_in_place_and_can_be_taken_back(me, lead):
     assert lead.interest == ""
 
 
+def test_an_undo_sent_before_htmx_has_taken_hold_of_it_leads_back_to_the_page_and_opens_no_field(me, lead):
+    client, page = signed_in(me), f"/leads/{lead.public_id}/"
+    form = field_form(client, lead, "interest")
+    html = client.post(
+        f"{page}fields/interest/",
+        {**form, "value": "A pond"},
+        **HTMX,
+        headers={"HX-Current-URL": f"http://testserver{page}"},
+    ).content.decode()
+    assert re.findall(r'name="next" value="([^"]+)"', html) == [page]
+    undo = Undo.objects.get(action="update_lead")
+    assert client.post(f"/undo/{undo.public_id}/", {"next": page})["Location"] == page
+
+
 def test_without_htmx_saving_a_field_leads_back_to_the_page(me, lead):
     client = signed_in(me)
     answer = client.post(
