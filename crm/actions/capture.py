@@ -1,6 +1,7 @@
-"""What comes in by a public form: checked as a person would want it, stored whatever it is."""
+"""What comes in by a public form: stored whatever it is, and kept apart where something is missing."""
 
 import hashlib
+import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,7 +20,7 @@ from crm.actions.identity import normalise_email
 from crm.actions.intake import process_inquiry, receive_public_inquiry
 from crm.actions.rates import count_hit, refuse_above
 from crm.actions.spam import Signals
-from crm.errors import InvalidValue, LinkExpired
+from crm.errors import LinkExpired
 from crm.models import (
     Actor,
     CaptureForm,
@@ -37,15 +38,20 @@ ADDRESS_A_MINUTE, FORM_A_MINUTE, ALL_FORMS_A_MINUTE = 10, 300, 1_000
 LINKS_AN_HOUR = 3  # to one e-mail address
 LINK_LIFE = timedelta(days=7)
 PURPOSE = "contact"
+CONSENT = "consent"  # in a payload: {"agreed", "version"}, and "text", "page", "network" of who agreed
+UNASKED_MOST, UNASKED_LENGTH = 20, 2_000  # fields, characters
 TAKEN = {InquiryState.RECEIVED, InquiryState.ATTACHED, InquiryState.CREATED}
 Payload = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What one POST held. `address` is whom it came from, cut to a network for the evidence."""
+    """What one POST held. `address` is whom it came from, cut to a network for the evidence; `unasked` the
+    fields that the form does not ask for.
+    """
 
     values: dict[str, str]
+    unasked: dict[str, str] = field(default_factory=dict)
     has_agreed: bool = False
     signals: Signals = field(default_factory=Signals)
     address: str = ""
@@ -62,32 +68,68 @@ def count_submission(form: CaptureForm, address: str) -> None:
 
 
 def submit_form(form: CaptureForm, submission: Submission) -> Inquiry:
-    """Store an inquiry of this form; make or meet its lead unless it is spam or waits for its link.
+    """Store an inquiry of this form; make or meet its lead unless it is spam, lacks something, cannot be read
+    or waits for its link.
 
-    Raises InvalidValue naming the field for what a person would correct: a required field, the consent, an
-    e-mail address that is none. All else is stored. Publishes what `receive_public_inquiry` does.
+    Never refuses. Without the consent or a required field it stays `failed` and says what is missing: no
+    lead, no consent, no mail; see `accept_inquiry`. Publishes what `receive_public_inquiry` does.
     """
-    _check(form, submission)
-    with transaction.atomic():
+    # The reasons are for those who work here, whatever language the form speaks.
+    with translation.override(settings.LANGUAGE_CODE), transaction.atomic():
         is_double = form.opt_in == OptIn.DOUBLE
-        known = Inquiry.objects.filter(source=form.source, idempotency_key=submission.key).exists()
+        payload = _payload(form, submission)
+        key = f"{submission.key}:{_fingerprint(payload)}" if submission.key else ""
+        known = Inquiry.objects.filter(source=form.source, idempotency_key=key).exists()
         inquiry = receive_public_inquiry(
             channel=Channel.FORM,
-            payload=_payload(form, submission.values),
+            payload=payload,
             source=form.source,
             form=form,
-            idempotency_key=submission.key,
+            idempotency_key=key,
             utm=submission.utm,
             signals=submission.signals,
             hold=is_double,
+            lacks=_lacks(form, submission),
         )
         if known and submission.key:
             return inquiry
-        if inquiry.state in TAKEN and form.consent_text:
-            _keep_consent(form, submission, inquiry)
+        if inquiry.state in TAKEN:
+            keep_consent(inquiry)
         if inquiry.state == InquiryState.RECEIVED and is_double:
-            _mail_link(form, inquiry, submission.values["email"])
+            _mail_link(form, inquiry, inquiry.payload["email"])
     return inquiry
+
+
+def lacks_consent(inquiry: Inquiry) -> bool:
+    """Whether the form asked for a consent that its sender did not give."""
+    return _consent_of(inquiry).get("agreed") is False
+
+
+def keep_consent(inquiry: Inquiry) -> None:
+    """Write down what the sender ticked, if they did, on the day they did it."""
+    asked, email, form = _consent_of(inquiry), inquiry.payload.get("email"), inquiry.form
+    if form is None or not asked.get("agreed") or not email:
+        return
+    record_consent(
+        by=Actor.customer(),
+        address=email,
+        purpose=PURPOSE,
+        lead=inquiry.lead,
+        form=form,
+        text=asked["text"],
+        text_version=asked["version"],
+        evidence={
+            "inquiry": str(inquiry.public_id),
+            "form": form.slug,
+            "page": asked["page"],
+            "network": asked["network"],
+        },
+        at=inquiry.received_at,
+    )
+
+
+def _consent_of(inquiry: Inquiry) -> dict[str, Any]:
+    return inquiry.payload.get(CONSENT, {}) if inquiry.form_id else {}
 
 
 @transaction.atomic
@@ -127,20 +169,23 @@ def form_behind(token: str) -> CaptureForm | None:
     return found.inquiry.form if found else None
 
 
-def _check(form: CaptureForm, submission: Submission) -> None:
-    values = submission.values
-    for one in form.fields:
-        if one.get("is_required") and not values.get(one["name"], "").strip():
-            raise InvalidValue(_("Fill this in."), field=one["name"])
-    email = values.get("email", "").strip()
-    if email and email.isprintable():  # what no person can type is stored and judged, not answered
-        normalise_email(email)
+def _lacks(form: CaptureForm, submission: Submission) -> list[str]:
+    """What has to be there and is not, in words."""
+    missing = [
+        _("“%(label)s” (%(name)s) is missing.") % {"label": one["label"], "name": one["name"]}
+        for one in form.fields
+        if one.get("is_required") and not submission.values.get(one["name"], "").strip()
+    ]
     if form.consent_text and not submission.has_agreed:
-        raise InvalidValue(_("Tick this to send the form."), field="consent")
+        missing.insert(0, _("The consent is missing."))
+    return missing
 
 
-def _payload(form: CaptureForm, values: dict[str, str]) -> Payload:
-    """The form's fields, and no others, as the intake takes them."""
+def _payload(form: CaptureForm, submission: Submission) -> Payload:
+    """The form's fields as the intake takes them; beside them what it does not read: the consent as it was
+    asked for and answered, and what the form did not ask for.
+    """
+    values = submission.values
     names = [one["name"] for one in form.fields]
     payload: Payload = {name: values.get(name, "") for name in names if not name.startswith(CUSTOM)}
     own = [name.removeprefix(CUSTOM) for name in names if name.startswith(CUSTOM)]
@@ -148,7 +193,21 @@ def _payload(form: CaptureForm, values: dict[str, str]) -> Payload:
         types = dict(CustomField.objects.filter(target="lead", key__in=own).values_list("key", "type"))
         given = {key: values.get(f"{CUSTOM}{key}", "").strip() for key in types}
         payload["custom"] = {key: _typed(types[key], text) for key, text in given.items() if text}
+    if form.consent_text:
+        payload[CONSENT] = {"agreed": submission.has_agreed, "version": str(form.consent_version)}
+        if submission.has_agreed:
+            seen = {"text": form.consent_text, "page": submission.page[:300], "network": submission.address}
+            payload[CONSENT] |= seen
+    if submission.unasked and _lacks(form, submission):  # a field of another name may hold what is missing
+        payload["unasked"] = {
+            name: text[:UNASKED_LENGTH] for name, text in list(submission.unasked.items())[:UNASKED_MOST]
+        }
     return payload
+
+
+def _fingerprint(payload: Payload) -> str:
+    """The same page may come twice, and once more with what was missing: that is another inquiry."""
+    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode(errors="replace")).hexdigest()[:16]
 
 
 def _typed(kind: str, text: str) -> Any:
@@ -161,24 +220,6 @@ def _typed(kind: str, text: str) -> Any:
         except ValueError:
             return text
     return text
-
-
-def _keep_consent(form: CaptureForm, submission: Submission, inquiry: Inquiry) -> None:
-    record_consent(
-        by=Actor.customer(),
-        address=submission.values["email"],
-        purpose=PURPOSE,
-        lead=inquiry.lead,
-        form=form,
-        text=form.consent_text,
-        text_version=str(form.consent_version),
-        evidence={
-            "inquiry": str(inquiry.public_id),
-            "form": form.slug,
-            "page": submission.page[:300],
-            "network": submission.address,
-        },
-    )
 
 
 def _mail_link(form: CaptureForm, inquiry: Inquiry, email: str) -> None:

@@ -1,6 +1,7 @@
 """The one way in: whatever arrives becomes an inquiry first, then finds or makes its lead."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -124,13 +125,14 @@ def receive_public_inquiry(
     utm: dict[str, str] | None = None,
     signals: Signals | None = None,
     hold: bool = False,
+    lacks: Sequence[str] = (),
 ) -> Inquiry:
     """Store what came from the open internet, whatever it holds, then run the intake on it.
 
     Never refuses: spam stays `spam`, what cannot be read or breaks the intake stays `failed` with its reason,
-    and nothing is lost. `signals`: what the door saw. With `hold` (double opt-in) it stays `received` until
-    `process_inquiry`. A resend with the same key and source returns the first inquiry.
-    Publishes what `receive_inquiry` does, once it makes or meets a lead.
+    and so does what `lacks` something (in words); nothing is lost. `signals`: what the door saw. With `hold`
+    (double opt-in) what can be read stays `received` until `process_inquiry`. A resend with the same key and
+    source returns the first inquiry. Publishes what `receive_inquiry` does, once it makes or meets a lead.
     """
     channel = Channel(channel)
     clean = _storable(payload)
@@ -141,10 +143,13 @@ def receive_public_inquiry(
         return inquiry
     verdict = judge_spam(payload, signals or Signals())
     inquiry.spam_score, inquiry.spam_reasons = verdict.score, list(verdict.reasons)
+    inquiry.error = " ".join(lacks)[:300]
     if verdict.is_spam:
         inquiry.state = InquiryState.SPAM
-    inquiry.save(update_fields=["spam_score", "spam_reasons", "state", "updated_at"])
-    if not verdict.is_spam and not hold:
+    elif lacks or (hold and not _is_readable(inquiry)):
+        inquiry.state = InquiryState.FAILED
+    inquiry.save(update_fields=["spam_score", "spam_reasons", "state", "error", "updated_at"])
+    if inquiry.state == InquiryState.RECEIVED and not hold:
         process_inquiry(inquiry.pk)
         inquiry.refresh_from_db()
     return inquiry
@@ -158,19 +163,38 @@ def process_inquiry(inquiry_id: int, *, by: Actor | None = None) -> Inquiry:
     `receive_inquiry` does.
     """
     lock_identities([("inquiry", str(inquiry_id))])
-    inquiry = Inquiry.objects.select_related("source", "lead").get(pk=inquiry_id)
+    inquiry = Inquiry.objects.select_related("source", "lead", "form").get(pk=inquiry_id)
     if inquiry.lead:
         return inquiry
     try:
         with transaction.atomic():
-            fields = LeadFields.of(_from_json(inquiry.payload))
-            _publish(_place(inquiry, fields, _identity(fields, inquiry.source), by=by or Actor.system()))
+            _publish(_place(inquiry, *_read(inquiry), by=by or Actor.system()))
     except InvalidValue as wrong:
-        _fail(inquiry, f"{wrong.field}: {wrong}" if wrong.field else str(wrong))
+        _fail(inquiry, _why(wrong))
     except Exception as broken:
         log.exception("inquiry %s could not be placed", inquiry.public_id)
         _fail(inquiry, _("The intake failed (%s); try again.") % type(broken).__name__)
     return inquiry
+
+
+def _read(inquiry: Inquiry) -> tuple[LeadFields, Identity]:
+    """Raises InvalidValue."""
+    fields = LeadFields.of(_from_json(inquiry.payload))
+    return fields, _identity(fields, inquiry.source)
+
+
+def _is_readable(inquiry: Inquiry) -> bool:
+    """In memory: what is wrong with it is in its `error` then."""
+    try:
+        _read(inquiry)
+    except InvalidValue as wrong:
+        inquiry.error = _why(wrong)[:300]
+        return False
+    return True
+
+
+def _why(wrong: InvalidValue) -> str:
+    return f"{wrong.field}: {wrong}" if wrong.field else str(wrong)
 
 
 def _fail(inquiry: Inquiry, reason: str) -> None:

@@ -1,17 +1,20 @@
 """Public forms: a page, a variant for frames of other sites, and the target of a customer's own HTML.
 
-No session, no cookie, no JavaScript. What a person would correct is answered beside its field; all else gets
-the same thanks, so that nobody learns what was taken for spam.
+No session, no cookie, no JavaScript. The browser stops a person who left something out; whatever reaches us
+is kept and gets the same thanks, so that nothing is lost and nobody learns what was taken for spam.
 """
 
+import json
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from django.conf import settings
 from django.core import signing
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.utils import translation
@@ -22,13 +25,16 @@ from django.views.decorators.http import require_http_methods
 from crm.actions.capture import Submission, confirm_inquiry, count_submission, form_behind, submit_form
 from crm.actions.capture_forms import CUSTOM
 from crm.actions.spam import Signals
-from crm.errors import InvalidValue, LinkExpired, RateLimited
+from crm.errors import LinkExpired, RateLimited
 from crm.models import CaptureForm, CustomField, FieldType
 from crm.web.base import client_address
 
 HONEYPOT = "website"
 SHOWN_AT, KEY, NEXT, CONSENT = "shown_at", "key", "next", "consent"
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+_OURS = {HONEYPOT, SHOWN_AT, KEY, NEXT, CONSENT, *UTM}  # names that are not the customer's
+_NO = {"", "0", "false", "no", "off"}
+_FORM_TYPES = {"application/x-www-form-urlencoded", "multipart/form-data"}
 _SALT = "crm.form"
 _KEY = re.compile(r"[0-9a-f-]{36}")
 _TYPES = {"email": "email", "phone": "tel"}
@@ -91,7 +97,7 @@ def _form(request: HttpRequest, slug: str, *, is_embedded: bool) -> HttpResponse
 
 def _answer(request: HttpRequest, form: CaptureForm, *, is_embedded: bool) -> HttpResponse:
     if request.method != "POST":
-        return _page(request, form, {}, is_embedded=is_embedded)
+        return _page(request, form, is_embedded=is_embedded)
     if not _may_post(request, form):
         return _plain(request, form, "crm/public/not_from_here.html", 403, is_embedded=is_embedded)
     try:
@@ -100,33 +106,26 @@ def _answer(request: HttpRequest, form: CaptureForm, *, is_embedded: bool) -> Ht
         response = _plain(request, form, "crm/public/too_often.html", 429, is_embedded=is_embedded)
         response["Retry-After"] = str(refused.details["retry_after_s"])
         return response
-    try:
-        submit_form(form, _submission(request, form))
-    except InvalidValue as wrong:
-        return _page(request, form, {wrong.field: str(wrong)}, is_embedded=is_embedded)
-    target = request.POST.get(NEXT, "")
+    sent = _sent(request)
+    if sent is None:
+        return _plain(request, form, "crm/public/not_a_form.html", 415, is_embedded=is_embedded)
+    submit_form(form, _submission(request, form, sent))
+    target = sent.get(NEXT, "")
     if target and _origin(target) in form.allowed_origins:
         return HttpResponseRedirect(target, status=303)
     return _plain(request, form, "crm/public/thanks.html", 202, is_embedded=is_embedded)
 
 
-def _page(
-    request: HttpRequest, form: CaptureForm, errors: dict[str, str], *, is_embedded: bool
-) -> HttpResponse:
-    sent = request.POST if request.method == "POST" else {}
-    key = sent.get(KEY, "")
+def _page(request: HttpRequest, form: CaptureForm, *, is_embedded: bool) -> HttpResponse:
     context = {
         "form": form,
         "is_embedded": is_embedded,
-        "fields": _fields(form, sent, errors),
-        "consent_error": errors.get("consent", ""),
-        "has_agreed": CONSENT in sent,
-        "errors": errors,
-        "shown_at": sent.get(SHOWN_AT) or signing.TimestampSigner(salt=_SALT).sign(form.slug),
-        "key": key if _KEY.fullmatch(key) else str(uuid4()),
-        "utm": _utm(request),
+        "fields": _fields(form),
+        "shown_at": signing.TimestampSigner(salt=_SALT).sign(form.slug),
+        "key": str(uuid4()),
+        "utm": _utm(request.GET),
     }
-    return render(request, "crm/public/form.html", context, status=400 if errors else 200)
+    return render(request, "crm/public/form.html", context)
 
 
 def _plain(
@@ -135,7 +134,7 @@ def _plain(
     return render(request, template, {"form": form, "is_embedded": is_embedded}, status=status)
 
 
-def _fields(form: CaptureForm, sent: Any, errors: dict[str, str]) -> list[dict[str, Any]]:
+def _fields(form: CaptureForm) -> list[dict[str, Any]]:
     """What the template draws. One query, if own fields are asked for."""
     keys = [one["name"].removeprefix(CUSTOM) for one in form.fields if one["name"].startswith(CUSTOM)]
     own = {one.key: one for one in CustomField.objects.filter(target="lead", key__in=keys)} if keys else {}
@@ -145,8 +144,6 @@ def _fields(form: CaptureForm, sent: Any, errors: dict[str, str]) -> list[dict[s
             "id": f"field-{number}",
             "label": one["label"],
             "is_required": one.get("is_required", False),
-            "value": sent.get(one["name"], ""),
-            "error": errors.get(one["name"], ""),
             "autocomplete": _FILLS.get(one["name"], "off"),
             "most": _LONG.get(one["name"], 200),
             **_kind(one["name"], own.get(one["name"].removeprefix(CUSTOM))),
@@ -168,24 +165,51 @@ def _kind(name: str, own: CustomField | None) -> dict[str, Any]:
     return {"kind": "input", "type": types.get(FieldType(own.type), "text")}
 
 
-def _submission(request: HttpRequest, form: CaptureForm) -> Submission:
-    key = request.POST.get(KEY, "")
+def _sent(request: HttpRequest) -> dict[str, str] | None:
+    """What was posted: fields of a form, or a JSON object of them. None for what is neither.
+
+    Raises BadRequest for a body that is not what it says it is.
+    """
+    if request.content_type in _FORM_TYPES:
+        return {name: str(value) for name, value in request.POST.items()}
+    if request.content_type != "application/json":
+        return None
+    try:
+        found = json.loads(request.body)
+    except (ValueError, RecursionError):
+        raise BadRequest("The body is not JSON.") from None
+    if not isinstance(found, dict):
+        raise BadRequest("Send one JSON object, with the names of the form's fields.")
+    return {
+        name: _as_text(value) for name, value in found.items() if value is not None and value is not False
+    }
+
+
+def _as_text(value: Any) -> str:
+    """A value of a JSON object as a form would have sent it."""
+    if isinstance(value, str):
+        return value
+    return "on" if value is True else json.dumps(value, ensure_ascii=False)
+
+
+def _submission(request: HttpRequest, form: CaptureForm, sent: dict[str, str]) -> Submission:
+    key = sent.get(KEY, "")
+    asked = [one["name"] for one in form.fields]
     return Submission(
-        values={one["name"]: request.POST.get(one["name"], "") for one in form.fields},
-        has_agreed=CONSENT in request.POST,
-        signals=Signals(
-            honeypot=bool(request.POST.get(HONEYPOT, "")), filled_in_s=_filled_in_s(request, form)
-        ),
+        values={name: sent.get(name, "") for name in asked},
+        unasked={name: text for name, text in sent.items() if name not in {*asked, *_OURS} and text},
+        has_agreed=sent.get(CONSENT, "").strip().lower() not in _NO,
+        signals=Signals(honeypot=bool(sent.get(HONEYPOT, "")), filled_in_s=_filled_in_s(sent, form)),
         address=client_address(request),
         page=request.headers.get("Referer", "").partition("?")[0],
-        utm=_utm(request),
+        utm=_utm(sent),
         key=f"form:{key}" if _KEY.fullmatch(key) else "",
     )
 
 
-def _filled_in_s(request: HttpRequest, form: CaptureForm) -> float | None:
+def _filled_in_s(sent: dict[str, str], form: CaptureForm) -> float | None:
     """Seconds since our page was shown; None for a customer's own HTML, 0 for a forged time."""
-    shown_at = request.POST.get(SHOWN_AT)
+    shown_at = sent.get(SHOWN_AT)
     if shown_at is None:
         return None
     signer = signing.TimestampSigner(salt=_SALT)
@@ -198,8 +222,7 @@ def _filled_in_s(request: HttpRequest, form: CaptureForm) -> float | None:
     return max(0.0, time.time() - written)
 
 
-def _utm(request: HttpRequest) -> dict[str, str]:
-    given = request.POST if request.method == "POST" else request.GET
+def _utm(given: Mapping[str, Any]) -> dict[str, str]:
     found = {name: given.get(name, "").replace("\0", "").strip()[:100] for name in UTM}
     return {name: value for name, value in found.items() if value}
 

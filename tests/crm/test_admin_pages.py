@@ -7,6 +7,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from crm.actions.accounts import create_account, create_contact
+from crm.actions.capture import Submission, submit_form
+from crm.actions.capture_forms import save_capture_form
 from crm.actions.consents import has_consent, is_suppressed
 from crm.actions.intake import receive_public_inquiry
 from crm.actions.opportunities import create_opportunity
@@ -77,6 +79,26 @@ def test_spam_is_seen_accepted_and_marked(client: Client):
     assert "left as it is" in act(client, "inquiry", "accept", inquiry)
     assert "Done for 1" in act(client, "inquiry", "mark_spam", inquiry)
     assert Inquiry.objects.get().state == "spam"
+
+
+def test_what_lacks_its_consent_says_so_and_is_accepted_with_a_reason(client: Client, boss: User):
+    asked = [{"name": "email", "label": "E-mail", "is_required": True}]
+    form = save_capture_form(
+        None,
+        by=actor(boss),
+        **{"name": "Garden", "slug": "garden", "source": make_source("web"), "fields": asked},
+        consent_text="You may answer me.",
+    )
+    inquiry = submit_form(form, Submission(values={"email": "ada@firm.example"}))
+    assert "The consent is missing." in client.get(f"{ADMIN}crm/inquiry/").content.decode()
+    assert "did not give the consent" in act(client, "inquiry", "accept", inquiry)
+    data = {"action": "accept_without_consent", "_selected_action": [inquiry.pk]}
+    asked_for = client.post(f"{ADMIN}crm/inquiry/", data)
+    assert "Why this is right" in asked_for.content.decode()
+    assert not Lead.objects.exists()
+    said = act(client, "inquiry", "accept_without_consent", inquiry, without_consent="She called.")
+    assert "Done for 1" in said
+    assert Inquiry.objects.get().lead == Lead.objects.get()
 
 
 def test_match_keys_are_found_by_whole_values_only(client: Client):

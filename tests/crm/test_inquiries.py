@@ -4,10 +4,25 @@ from typing import Any
 
 import pytest
 
+from crm.actions.capture import Submission, submit_form
+from crm.actions.capture_forms import save_capture_form
 from crm.actions.inquiries import accept_inquiry, mark_as_spam
 from crm.actions.intake import receive_inquiry, receive_public_inquiry
-from crm.errors import PermissionRefused, TransitionRefused
-from crm.models import Actor, Channel, Inquiry, InquiryState, Lead, LeadStatus, Role
+from crm.actions.spam import Signals
+from crm.errors import InvalidValue, PermissionRefused, TransitionRefused
+from crm.models import (
+    Actor,
+    AuditLog,
+    Channel,
+    Consent,
+    Inquiry,
+    InquiryState,
+    Lead,
+    LeadStatus,
+    OptIn,
+    Role,
+    TimelineEvent,
+)
 from tests.factories import actor, make_admin, make_lead, make_source, make_team, make_user
 from tests.tables import state_of_tables
 
@@ -50,6 +65,73 @@ def test_what_waits_for_its_senders_link_is_not_accepted_for_them():
     )
     with pytest.raises(TransitionRefused, match="confirmation"):
         accept_inquiry(inquiry.pk, by=actor(make_admin()))
+
+
+def sent_by_form(*, opt_in: OptIn = OptIn.NONE, **changes: Any) -> Inquiry:
+    asked = [
+        {"name": "name", "label": "Name", "is_required": True},
+        {"name": "email", "label": "E-mail", "is_required": True},
+    ]
+    form = save_capture_form(
+        None,
+        by=actor(make_admin()),
+        **{"name": "Garden", "slug": "garden", "source": make_source("web"), "fields": asked},
+        consent_text="You may answer me.",
+        opt_in=opt_in,
+    )
+    values = {"values": {"name": "Ada", "email": "ada@firm.example"}, "has_agreed": True, **changes}
+    return submit_form(form, Submission(**values))
+
+
+def test_without_consent_it_is_accepted_only_with_a_reason_that_is_kept():
+    by, inquiry = actor(make_admin()), sent_by_form(has_agreed=False)
+    before = state_of_tables()
+    for reason in ("", "  "):
+        with pytest.raises(TransitionRefused, match="did not give the consent"):
+            accept_inquiry(inquiry.pk, by=by, without_consent=reason)
+    with pytest.raises(InvalidValue) as refused:
+        accept_inquiry(inquiry.pk, by=by, without_consent="x" * 201)
+    assert refused.value.field == "without_consent"
+    assert state_of_tables() == before
+    accepted = accept_inquiry(inquiry.pk, by=by, without_consent="She called  and asked.")
+    assert accepted.state == InquiryState.CREATED
+    told = TimelineEvent.objects.get(lead=accepted.lead, kind="inquiry.accepted")
+    assert (told.actor, "consent: She called and asked." in told.summary) == (by.user, True)
+    kept = AuditLog.objects.get(action="inquiry.accepted_without_consent")
+    assert (kept.actor, kept.target_id) == (by.user, str(inquiry.public_id))
+    assert not Consent.objects.exists()
+
+
+def test_spam_without_consent_needs_the_same_reason():
+    inquiry = sent_by_form(has_agreed=False, signals=Signals(honeypot=True))
+    assert (inquiry.state, inquiry.error) == (InquiryState.SPAM, "The consent is missing.")
+    with pytest.raises(TransitionRefused, match="did not give the consent"):
+        accept_inquiry(inquiry.pk, by=actor(make_admin()))
+
+
+def test_a_reason_for_what_needs_none_is_refused():
+    inquiry = sent_by_form(values={"name": "", "email": "ada@firm.example"})
+    assert inquiry.state == InquiryState.FAILED
+    with pytest.raises(InvalidValue, match="agreed"):
+        accept_inquiry(inquiry.pk, by=actor(make_admin()), without_consent="Why not")
+
+
+def test_what_was_kept_apart_keeps_the_consent_that_came_with_it():
+    inquiry = sent_by_form(values={"name": "", "email": "ada@firm.example"}, address="203.0.113.0/24")
+    accepted = accept_inquiry(inquiry.pk, by=actor(make_admin()))
+    consent = Consent.objects.get()
+    assert (consent.lead, consent.norm, consent.text) == (
+        accepted.lead,
+        "ada@firm.example",
+        "You may answer me.",
+    )
+    assert (consent.at, consent.evidence["network"]) == (inquiry.received_at, "203.0.113.0/24")
+
+
+def test_a_consent_that_a_link_should_have_confirmed_is_none():
+    inquiry = sent_by_form(opt_in=OptIn.DOUBLE, values={"name": "", "email": "ada@firm.example"})
+    assert accept_inquiry(inquiry.pk, by=actor(make_admin())).state == InquiryState.CREATED
+    assert not Consent.objects.exists()
 
 
 def test_a_lead_of_nothing_but_spam_ends_and_comes_back_with_its_inquiry():

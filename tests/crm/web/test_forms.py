@@ -70,29 +70,96 @@ def test_the_same_page_sent_twice_is_one_inquiry():
     assert Inquiry.objects.get().state == "created"
 
 
-@pytest.mark.parametrize(
-    ("missing", "error"),
-    [("name", "Fill this in."), ("email", "Fill this in."), ("consent", "Tick this to send the form.")],
-)
-def test_what_is_missing_is_said_beside_its_field_and_keeps_the_rest(missing: str, error: str):
-    make_form(consent_text="You may answer me.")
-    sent = {**SENT, "consent": "on"}
-    del sent[missing]
-    answer = send(sent)
-    html = answer.content.decode()
-    assert answer.status_code == 400
-    assert error in html
-    assert html.count('aria-invalid="true"') == 1
-    assert "A pond?" in html
-    assert not Inquiry.objects.exists()
+LACKING: dict[str, tuple[dict[str, str], str]] = {
+    "name": ({"name": " "}, "“Your name” (name) is missing."),
+    "email": ({"email": ""}, "“E-mail” (email) is missing."),
+    "consent": ({"consent": "no"}, "The consent is missing."),
+    "unreadable email": ({"email": "ada at firm"}, "is not an e-mail address"),
+    "unreadable phone": ({"phone": "ring me"}, "phone: "),
+}
+
+
+@pytest.mark.parametrize("opt_in", OptIn)
+@pytest.mark.parametrize("case", LACKING)
+def test_what_lacks_something_gets_the_same_thanks_and_is_kept_with_what_it_lacks(
+    case: str, opt_in: OptIn, mailoutbox: list[Any], django_capture_on_commit_callbacks: Any
+):
+    asked = [*ASKED, {"name": "phone", "label": "Phone"}]
+    make_form(consent_text="You may answer me.", opt_in=opt_in, fields=asked)
+    wanted = send({**SENT, "consent": "on", "website": "spam"}).content
+    changes, why = LACKING[case]
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = send({**SENT, "consent": "on", **changes})
+    assert (answer.status_code, answer.content) == (202, wanted)
+    inquiry = Inquiry.objects.latest("pk")
+    assert (inquiry.state, inquiry.lead, inquiry.message) == (InquiryState.FAILED, None, "A pond?")
+    assert why in inquiry.error
+    assert not Lead.objects.exists()
     assert not Consent.objects.exists()
+    assert mailoutbox == []
 
 
-def test_an_address_that_is_none_is_an_error_of_its_field():
+def test_all_that_is_missing_is_named():
+    make_form(consent_text="You may answer me.")
+    send({"message": "A pond?"})
+    assert Inquiry.objects.get().error == (
+        "The consent is missing. “Your name” (name) is missing. “E-mail” (email) is missing."
+    )
+
+
+def test_fields_of_another_name_are_kept_with_what_lacks_them():
     make_form()
-    answer = send({**SENT, "email": "ada at firm"})
-    assert answer.status_code == 400
-    assert "should look like name@example.com" in answer.content.decode()
+    send({"e-mail": "ada@firm.example", "Name": "Ada", "utm_source": "news", "key": "1"})
+    payload = Inquiry.objects.get().payload
+    assert payload["unasked"] == {"e-mail": "ada@firm.example", "Name": "Ada"}
+
+
+def test_a_browser_stops_people_before_they_send_a_form_that_lacks_something():
+    make_form(consent_text="You may answer me.")
+    html = Client().get("/f/garden/").content.decode()
+    assert "novalidate" not in html
+    for name in ("name", "email", "consent"):
+        (tag,) = re.findall(rf'<input [^>]*name="{name}"[^>]*>', html)
+        assert " required" in tag
+    assert 'type="email"' in html
+
+
+def test_the_same_page_sent_again_with_what_was_missing_is_not_lost():
+    make_form(consent_text="You may answer me.")
+    key = {"key": "0" * 36}
+    for _time in range(2):
+        send({**SENT, **key})
+    send({**SENT, **key, "consent": "on"})
+    assert list(Inquiry.objects.order_by("pk").values_list("state", flat=True)) == ["failed", "created"]
+    assert Consent.objects.get().lead == Lead.objects.get()
+
+
+def test_a_json_object_is_read_as_the_form_that_it_stands_for():
+    make_form(consent_text="You may answer me.")
+    post = lambda data: Client().post(
+        "/f/garden/", data, content_type="application/json", headers={"Origin": SITE}
+    )
+    wanted = send({**SENT, "consent": "on", "email": "other@firm.example"}).content
+    answer = post({**SENT, "consent": True})
+    assert (answer.status_code, answer.content) == (202, wanted)
+    assert Inquiry.objects.latest("pk").state == "created"
+    answer = post({**SENT, "name": None, "consent": False})
+    assert (answer.status_code, answer.content) == (202, wanted)
+    lacking = Inquiry.objects.latest("pk")
+    assert (lacking.state, lacking.error) == (
+        "failed",
+        "The consent is missing. “Your name” (name) is missing.",
+    )
+    for broken in ("{", "[" * 100_000, '"text"', "[1]"):
+        assert post(broken).status_code == 400
+
+
+def test_what_is_neither_a_form_nor_json_is_a_415_and_not_stored():
+    make_form()
+    for kind in ("text/plain", "application/xml", "application/octet-stream"):
+        answer = Client().post("/f/garden/", "name=Ada", content_type=kind, headers={"Origin": SITE})
+        assert answer.status_code == 415
+    assert not Inquiry.objects.exists()
 
 
 def test_a_consent_is_kept_with_its_words_version_and_evidence():
@@ -141,9 +208,9 @@ def test_whatever_a_stranger_sends_gets_the_same_thanks_and_is_kept(case: str, m
         assert inquiry.spam_reasons
 
 
-def test_what_was_typed_comes_back_escaped():
+def test_what_an_address_brings_into_the_page_is_escaped():
     make_form()
-    html = send({"name": '"><script>alert(1)</script>', "email": ""}).content.decode()
+    html = Client().get("/f/garden/", {"utm_source": '"><script>alert(1)</script>'}).content.decode()
     assert "<script" not in html
     assert "&lt;script&gt;" in html
 
