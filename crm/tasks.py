@@ -37,6 +37,7 @@ from crm.actions.imports import advance_import, stalled_imports
 from crm.actions.leads import wake_due_leads
 from crm.actions.leaving import hand_back_work, unfinished_leavers
 from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings, finish_sending
+from crm.actions.overrides import end_overrides
 from crm.actions.reminders import send_due_reminders
 from crm.actions.retention import keep_no_longer
 from crm.actions.sealing import seal_audit_log
@@ -152,13 +153,14 @@ def send_heartbeat(cluster: str) -> None:
 
 @task(every_minutes=10)
 def sweep() -> None:
-    """End drafts nobody sent; delete replayed events, old idempotency keys, rate windows, undo offers, files
-    of exports; fold the dashboard's summaries.
+    """End drafts nobody sent and scores set for a time; delete replayed events, old idempotency keys, rate
+    windows, undo offers, files of exports; fold the dashboard's summaries.
     """
     now = clock.now()
     delete_old_exports(now)
     fold_dashboard_counts()
     expire_follow_ups(at=now)
+    end_overrides(now)
     delete_expired(now)
     sync_ledger()
 

@@ -4,7 +4,7 @@ One current score per lead and kind: the lead's row is locked first, then the ol
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -29,6 +29,8 @@ from crm.models import (
     Score,
     ScoreFactor,
     ScoreKind,
+    ScoreOverride,
+    ScoreSource,
     TimelineEvent,
     band_of,
 )
@@ -136,6 +138,38 @@ def record_scores(new: Sequence[NewScore], *, by: Actor, quietly: bool = False) 
     return kept | rows
 
 
+def blend_again(lead: Lead, *, override: ScoreOverride | None = None) -> Score | None:
+    """Show a person's score of a locked lead, or without one what the current judgements say. Publishes
+    LeadScored.
+
+    Returns the judgement that was shown before. A lead that nothing judged has no score then.
+    """
+    scores = _current_scores([lead.pk])[lead.pk]
+    old = scores.pop(ScoreKind.BLEND, None)
+    if old:
+        Score.objects.filter(pk=old.pk).update(is_current=False)
+    blend = _set_by_person(override) if override else _new_blend(scores, lead.pk) if scores else None
+    if blend:
+        blend.save()
+    previous = lead.score
+    lead.score, lead.score_source = (blend.value, blend.blended_from) if blend else (None, "")
+    _show([lead])
+    events.publish(events.LeadScored(lead.pk, lead.score or 0, lead.score_source, previous))
+    return old
+
+
+def _set_by_person(override: ScoreOverride) -> Score:
+    assert override.value is not None
+    return Score(
+        lead_id=override.lead_id,
+        kind=ScoreKind.BLEND,
+        value=override.value,
+        band=band_of(override.value),
+        blended_from=ScoreSource.OVERRIDE,
+        version=str(override.public_id),
+    )
+
+
 def score_by_rules(lead_id: int, *, by: Actor = RULES_ACTOR) -> Score:
     """Score one lead by the rules, now. Raises Lead.DoesNotExist. Publishes LeadScored if the blend
     changes.
@@ -178,7 +212,7 @@ def score_changed_lead(event: events.LeadFactsChanged) -> None:
 
 # --- storing
 # -------------------------------------------------------------------------------------------------
-def _current_scores(leads: Mapping[int, Lead]) -> dict[int, dict[str, Score]]:
+def _current_scores(leads: Collection[int]) -> dict[int, dict[str, Score]]:
     found: dict[int, dict[str, Score]] = defaultdict(dict)
     for score in Score.objects.filter(lead__in=leads, is_current=True).prefetch_related("factors"):
         found[score.lead_id][score.kind] = score
@@ -251,9 +285,11 @@ def _show(leads: Sequence[Lead]) -> None:
 
 
 def _new_blend(scores: Mapping[str, Score], lead_id: int) -> Score | None:
-    """The blend of these current scores, or None when the present one says the same."""
+    """The blend of these current scores, or None when the present one says the same, or a person set it."""
     chosen = next(scores[kind] for kind in BLEND_ORDER if kind in scores)
     old = scores.get(ScoreKind.BLEND)
+    if old and old.blended_from == ScoreSource.OVERRIDE:
+        return None  # until it is lifted
     same = old and (old.value, old.blended_from, old.provider) == (chosen.value, chosen.kind, chosen.provider)
     if same:
         return None
@@ -281,7 +317,7 @@ def _tell(
             actor_kind=by.kind,
             actor=by.user,
             actor_label=by.label[:120],
-            summary=_sentence(previous[lead.pk], lead.score),
+            summary=_sentence(previous[lead.pk], lead, rows[lead.pk]),
             data={
                 "score": lead.score,
                 "previous": previous[lead.pk],
@@ -296,7 +332,10 @@ def _tell(
     )
 
 
-def _sentence(before: int | None, now: int | None) -> str:
+def _sentence(before: int | None, lead: Lead, judged: Score) -> str:
+    now = lead.score
+    if lead.score_source == ScoreSource.OVERRIDE:
+        return _("Judged %(new)s; %(score)s, set by a person, stays") % {"new": judged.value, "score": now}
     if before is None:
         return _("Scored %(score)s") % {"score": now}
     if before == now:

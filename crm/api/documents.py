@@ -108,7 +108,17 @@ _LEAD_DETAIL = f"""
                     'verified', verified) ORDER BY position), '[]')
                 FROM crm_scorefactor WHERE score_id = score.id) AS factors
         FROM crm_score AS score WHERE score.lead_id = crm_lead.id AND score.is_current ORDER BY score.kind
-    ) AS current) AS scores
+    ) AS current) AS scores,
+    (SELECT row_to_json(set_by_hand) FROM (
+        SELECT override.value, override.reason, {_utc("override.until")} AS until,
+               json_build_object('id', person.public_id, 'name', person.name) AS by,
+               {_utc("override.created_at")} AS created_at
+        FROM crm_score AS score
+        JOIN crm_scoreoverride AS override
+            ON override.lead_id = score.lead_id AND override.public_id::text = score.version
+        JOIN crm_user AS person ON person.id = override.user_id
+        WHERE score.lead_id = crm_lead.id AND score.is_current AND score.blended_from = 'override'
+    ) AS set_by_hand) AS override
 """  # noqa: S608
 
 
@@ -186,6 +196,16 @@ class ScoreSerializer(serializers.Serializer):
     factors = FactorSerializer(many=True)
 
 
+class OverrideNoteSerializer(serializers.Serializer):
+    """Who set the score that the lead shows, and why. Until `until`, or until it is lifted (null)."""
+
+    value = serializers.IntegerField(min_value=0, max_value=100)
+    reason = serializers.CharField()
+    until = serializers.DateTimeField(allow_null=True)
+    by = PersonSerializer()
+    created_at = serializers.DateTimeField()
+
+
 class LeadDetailSerializer(LeadSerializer):
     """A lead by itself."""
 
@@ -193,6 +213,7 @@ class LeadDetailSerializer(LeadSerializer):
     physical_address = serializers.CharField(allow_blank=True)
     custom = serializers.DictField()
     scores = ScoreSerializer(many=True)
+    override = OverrideNoteSerializer(allow_null=True, help_text="null: the score is judged")
 
 
 # --- timeline ---------------------------------------------------------------------------------------------

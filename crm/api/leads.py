@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from crm.actions.intake import receive_inquiry
 from crm.actions.lead_lists import CUSTOM, has_tag, narrow_by_customs
 from crm.actions.leads import assign_lead, disqualify_lead, snooze_lead, update_lead
+from crm.actions.overrides import lift_override, override_score
 from crm.actions.search import matching
 from crm.actions.search_stages import SHORTEST
 from crm.actions.tags import tag_record, untag_record
@@ -27,6 +28,7 @@ from crm.api.base import (
     TextField,
     TimeField,
     UndoSerializer,
+    WholeNumberField,
     actor_of,
     etag_of,
     if_match,
@@ -155,6 +157,20 @@ class SnoozeSerializer(StrictSerializer):
     reason = TextField(max_length=200, required=False, allow_blank=True)
 
 
+class OverrideSerializer(StrictSerializer):
+    """The score that the lead shall show, why, and until when; without an end, until it is lifted."""
+
+    value = WholeNumberField(min_value=0, max_value=100)
+    reason = TextField(max_length=300)
+    until = TimeField(required=False, allow_null=True)
+
+
+class LiftOverrideSerializer(StrictSerializer):
+    """Why the score is judged again."""
+
+    reason = TextField(max_length=300)
+
+
 class TagSerializer(StrictSerializer):
     """A tag, by its name in any case. An admin makes tags; the API sticks them on."""
 
@@ -271,6 +287,18 @@ class LeadViewSet(ApiViewSet):
     def snooze(self, request: Request, public_id: UUID) -> Response:
         lead_id = self.record_id()
         return self.changed(snooze_lead(lead_id, by=self.actor, **self.checked(SnoozeSerializer)))
+
+    @extend_schema(summary="Set a lead's score by hand", request=OverrideSerializer, responses=CHANGED)
+    def override(self, request: Request, public_id: UUID) -> Response:
+        lead_id = self.record_id()
+        return self.changed(override_score(lead_id, by=self.actor, **self.checked(OverrideSerializer)))
+
+    @extend_schema(
+        summary="Let a lead's score be judged again", request=LiftOverrideSerializer, responses=CHANGED
+    )
+    def lift_override(self, request: Request, public_id: UUID) -> Response:
+        lead_id = self.record_id()
+        return self.changed(lift_override(lead_id, by=self.actor, **self.checked(LiftOverrideSerializer)))
 
     @extend_schema(summary="Tag a lead", request=TagSerializer, responses=CHANGED)
     def tag(self, request: Request, public_id: UUID) -> Response:

@@ -29,6 +29,12 @@ urlpatterns = [
     ),
     path("leads/<uuid:public_id>/disqualify/", _lead({"post": "disqualify"}), name="lead_disqualify"),
     path("leads/<uuid:public_id>/snooze/", _lead({"post": "snooze"}), name="lead_snooze"),
+    path("leads/<uuid:public_id>/override/", _lead({"post": "override"}), name="lead_override"),
+    path(
+        "leads/<uuid:public_id>/lift-override/",
+        _lead({"post": "lift_override"}),
+        name="lead_lift_override",
+    ),
     path("leads/<uuid:public_id>/tag/", _lead({"post": "tag"}), name="lead_tag"),
     path("leads/<uuid:public_id>/untag/", _lead({"post": "untag"}), name="lead_untag"),
     path("leads/<uuid:public_id>/timeline/", TimelineViewSet.as_view({"get": "list"}), name="lead_timeline"),

@@ -118,6 +118,7 @@ class ScoreSource(models.TextChoices):
     RULES = "rules", _("Rules")
     STATISTICS = "statistics", _("Statistics")
     MODEL = "model", _("Model estimate")
+    OVERRIDE = "override", _("Set by a person")
 
 
 class LeadQuerySet(OwnedQuerySet):

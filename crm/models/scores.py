@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from crm import clock
 from crm.models.base import Record, choices_known
-from crm.models.leads import Lead, Outcome
+from crm.models.leads import Lead, Outcome, ScoreSource
 from crm.models.users import User
 
 
@@ -27,7 +27,8 @@ class Score(Record):
     """One judgement. Never edited: a new one retires the old (`is_current`).
 
     `value` is 0 to 100; for `rules` it is `base` plus the factors' points, for `model` the model's `fit`.
-    The `blend` row is what `Lead.score` shows and names where it came from in `blended_from`.
+    The `blend` row is what `Lead.score` shows and names where it came from in `blended_from`; one that a
+    person set has the public id of its ScoreOverride as `version`.
     """
 
     lead = models.ForeignKey(Lead, models.CASCADE, related_name="scores", db_index=False)
@@ -71,7 +72,7 @@ class Score(Record):
             ),
             models.CheckConstraint(
                 name="crm_score_blend_names_origin",
-                condition=~Q(kind=ScoreKind.BLEND) | Q(blended_from__in=["rules", "statistics", "model"]),
+                condition=~Q(kind=ScoreKind.BLEND) | Q(blended_from__in=ScoreSource.values),
             ),
             models.CheckConstraint(
                 name="crm_score_model_has_task",
@@ -159,19 +160,23 @@ class ScoreOutcome(Record):
 
 
 class ScoreOverride(Record):
-    """A person knows better, and says why. Append-only."""
+    """A person knows better, and says why. Append-only: one without a `value` lifts those before it."""
 
     lead = models.ForeignKey(Lead, models.CASCADE, related_name="score_overrides")
     user = models.ForeignKey(User, models.PROTECT, related_name="score_overrides")
     score = models.ForeignKey(Score, models.SET_NULL, null=True, blank=True, related_name="overrides")
-    value = models.PositiveSmallIntegerField()
+    value = models.PositiveSmallIntegerField(null=True, blank=True, help_text="NULL: the machine's again")
+    until = models.DateTimeField(null=True, blank=True, help_text="NULL: until it is lifted")
     reason = models.CharField(max_length=300)
 
     class Meta:
         constraints = [
-            models.CheckConstraint(name="crm_scoreoverride_0_to_100", condition=Q(value__range=(0, 100))),
+            models.CheckConstraint(
+                name="crm_scoreoverride_0_to_100",
+                condition=Q(value=None, until=None) | Q(value__isnull=False, value__range=(0, 100)),
+            ),
             models.CheckConstraint(name="crm_scoreoverride_has_reason", condition=~Q(reason="")),
         ]
 
     def __str__(self) -> str:
-        return f"{self.value}: {self.reason}"
+        return f"{'-' if self.value is None else self.value}: {self.reason}"

@@ -25,10 +25,11 @@ from crm.actions.leads import (
     start_work,
     update_lead,
 )
+from crm.actions.overrides import lift_override, override_score
 from crm.actions.tags import tag_record, untag_record
 from crm.errors import CRMError, InvalidValue, VersionConflict
 from crm.imports.values import typed_amount
-from crm.models import CustomField, FieldType, Lead, Role, Tag, Undo, User
+from crm.models import CustomField, FieldType, Lead, Role, ScoreSource, Tag, Undo, User
 from crm.web.base import back, by, changed, person, piece, read_uuid, say, say_no, screen, toasts
 from crm.web.details import CUSTOM, DetailField, find, local_input
 from crm.web.lead import lead_page, visible_lead
@@ -317,6 +318,46 @@ def lead_disqualify(request: HttpRequest, public_id: UUID) -> HttpResponse:
 def lost_reasons() -> list[str]:
     """The usual reasons to disqualify."""
     return [_("No budget"), _("Not our area"), _("Bought elsewhere"), _("Never answered"), _("Spam")]
+
+
+@screen
+@require_http_methods(["GET", "POST"])
+def lead_override(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Set the score by hand, with a reason and an end; or let it be judged again."""
+    one = visible_lead(request, public_id)
+    posted = request.POST
+    context: dict[str, Any] = {
+        "typed": posted.get("value", "") or one.score,
+        "why": posted.get("reason", ""),
+        "ends": [("7", _("in a week")), ("30", _("in 30 days")), ("90", _("in 90 days"))],
+        "chosen": posted.get("days", "30"),
+        "is_set": one.score_source == ScoreSource.OVERRIDE,
+    }
+    if request.method == "GET":
+        return _sheet(request, one, "sheet_override", context)
+
+    def act() -> Lead:
+        if "lift" in posted:
+            return lift_override(one.pk, by=by(request), reason=context["why"])
+        return override_score(
+            one.pk,
+            by=by(request),
+            value=_small_number(posted.get("value", ""), "value"),
+            reason=context["why"],
+            until=clock.now() + timedelta(days=_small_number(context["chosen"], "until"))
+            if context["chosen"]
+            else None,
+        )
+
+    done = _("The score is judged again") if "lift" in posted else _("Score set")
+    return _act(request, one, act, done, "sheet_override", context)
+
+
+def _small_number(text: str, field: str) -> int:
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 4):
+        raise InvalidValue(_("Write a whole number."), field=field)
+    return int(text)
 
 
 @screen

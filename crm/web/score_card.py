@@ -1,10 +1,15 @@
 """Why a lead has its score, as the Today preview and the lead page show it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext as _
 
-from crm.models import FactorSource, Lead, Score, ScoreKind
+from crm import clock
+from crm.actions.overrides import override_of
+from crm.actions.scores import BLEND_ORDER
+from crm.models import FactorSource, Lead, Score, ScoreKind, ScoreOverride
+from crm.web import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +36,48 @@ class ScoreCard:
     reasons: list[Reason]
     risks: list[str]
     missing: list[str]
+    override: "OverrideNote | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideNote:
+    """A person's score: whose, why, until when, and what the machine says instead."""
+
+    by: str
+    reason: str
+    until: str  # "" while it stays until it is lifted
+    instead: str
 
 
 def score_card(lead: Lead) -> ScoreCard:
-    """Two queries. The reasons are those of the score that the blend was taken from."""
+    """Two queries, four when a person set the score. The reasons are those of the score that the blend was
+    taken from; of the machine's, when a person set it.
+    """
     if lead.score is None:
         return ScoreCard(None, _("Not scored yet"), "", "", False, "", None, [], [], [])
     scores = {score.kind: score for score in Score.objects.filter(lead=lead, is_current=True)}
-    shown = scores.get(lead.score_source) or scores.get(ScoreKind.BLEND)
+    if override := override_of(lead):
+        return _overridden(lead, override, scores)
+    return _judged(lead, scores.get(lead.score_source) or scores.get(ScoreKind.BLEND))
+
+
+def _overridden(lead: Lead, override: ScoreOverride, scores: Mapping[str, Score]) -> ScoreCard:
+    machine = next((scores[kind] for kind in BLEND_ORDER if kind in scores), None)
+    instead = ""
+    if machine:
+        instead = _("%(origin)s: %(value)d") % {"origin": _origin(machine), "value": machine.value}
+    note = OverrideNote(
+        by=str(override.user),
+        reason=override.reason,
+        until=words.day_and_time(override.until, clock.now()),
+        instead=instead,
+    )
+    return replace(
+        _judged(lead, machine), origin=_("Set by a person"), is_machine=False, note="", override=note
+    )
+
+
+def _judged(lead: Lead, shown: Score | None) -> ScoreCard:
     if shown is None:
         return ScoreCard(lead.score, _title(lead.band), "", "", False, "", None, [], [], [])
     factors = list(shown.factors.all())

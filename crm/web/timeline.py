@@ -25,6 +25,7 @@ _ICONS = (
     ("follow_up.sent", "send"),
     ("follow_up.", "mail"),
     ("lead.scored", "spark"),
+    ("lead.score_over", "people"),
     ("lead.created", "plus"),
     ("lead.assigned", "people"),
     ("lead.snoozed", "clock"),

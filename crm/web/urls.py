@@ -47,6 +47,7 @@ urlpatterns = [
     path("leads/<uuid:public_id>/snooze/", lead_changes.lead_snooze, name="lead_snooze"),
     path("leads/<uuid:public_id>/assign/", lead_changes.lead_assign, name="lead_assign"),
     path("leads/<uuid:public_id>/disqualify/", lead_changes.lead_disqualify, name="lead_disqualify"),
+    path("leads/<uuid:public_id>/override/", lead_changes.lead_override, name="lead_override"),
     path("leads/<uuid:public_id>/tags/", lead_changes.lead_tags, name="lead_tags"),
     path("leads/<uuid:public_id>/status/", lead_changes.lead_status, name="lead_status"),
     path("follow-ups/<uuid:public_id>/edit/", follow_ups.follow_up_edit, name="follow_up_edit"),

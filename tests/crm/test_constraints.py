@@ -117,7 +117,7 @@ CHECKS: dict[str, Changes] = {
     "crm_score_model_has_task": {"kind": "model"},
     "crm_scorefactor_verified_has_place": {"verified": True},
     "crm_scoreoutcome_horizon_positive": {"horizon_days": 0},
-    "crm_scoreoverride_0_to_100": {"value": 101},
+    "crm_scoreoverride_0_to_100": {"value": None, "until": AT},
     "crm_scoreoverride_has_reason": {"reason": ""},
     "crm_liveepoch_one_row": {"id": 2},
     "ai_agents_agentpool_target_in_bounds": {"target": 9},
