@@ -1,11 +1,18 @@
 """Which event starts which agent. Durable: what is queued here is taken back with the transaction it
 belongs to.
+
+What an agent starts on by itself it says in its own file (`starts_on`). Here is what no agent can say alone:
+drafts that follow from scores, imports in slices, and what ends queued work.
 """
+
+from django.db.models import Q
 
 from ai_agents import tasks
 from ai_agents.actions import queue
 from ai_agents.actions.follow_on import draft_for_promising
-from ai_agents.actions.requests import ANALYSIS, DRAFT, request_analysis, request_draft
+from ai_agents.actions.requests import request_draft, request_run
+from ai_agents.agents import AGENTS, Agent
+from ai_agents.agents.base import Asked, Start
 from ai_agents.llm.providers import current_provider
 from ai_agents.models import AgentTask, TaskState
 from crm import events
@@ -20,17 +27,25 @@ def wake_a_pump(event: events.AgentTaskQueued | events.AgentPoolChanged) -> None
     tasks.kick_on_commit()
 
 
-@events.on(events.LeadFactsChanged)
-def analyse_changed_facts(event: events.LeadFactsChanged) -> None:
-    """What an agent would read has changed: score again, once per set of facts."""
-    readable = Lead.objects.open().filter(pk=event.lead_id, is_ai_off=False)
-    if current_provider().is_on and readable.exists():
-        request_analysis(event.lead_id, by=Actor.system(), priority=event.priority)
+def _start(agent: Agent, event_type: type, asked_by: Start) -> None:
+    """When this happens, queue what the agent makes of it, once per set of facts."""
+
+    @events.on(event_type)
+    def start(event: object) -> None:
+        asked = asked_by(event) if current_provider().is_on else None
+        if asked and _is_readable(asked):
+            request_run(agent.kind, asked, by=Actor.system())
 
 
-@events.on(events.MessageReceived)
-def analyse_what_a_customer_wrote(event: events.MessageReceived) -> None:
-    analyse_changed_facts(events.LeadFactsChanged(event.lead_id, priority=2))
+def _is_readable(asked: Asked) -> bool:
+    """Closed leads are not worth a call, and what is barred is not read."""
+    readable = Lead.objects.open().filter(pk=asked.lead_id, is_ai_off=False)
+    return asked.opportunity_id is not None or readable.exists()
+
+
+for _agent in AGENTS.values():
+    for _event_type, _asked_by in _agent.starts_on.items():
+        _start(_agent, _event_type, _asked_by)
 
 
 @events.on(events.LeadScored)
@@ -77,7 +92,8 @@ def forget_queued_work(event: events.PersonErased) -> None:
 
 
 def _cancel_queued(lead_id: int, error: str) -> None:
-    waiting = AgentTask.objects.filter(lead_id=lead_id, state=TaskState.QUEUED, kind__in=[ANALYSIS, DRAFT])
+    about = Q(lead_id=lead_id) | Q(opportunity__lead_id=lead_id)
+    waiting = AgentTask.objects.filter(about, state=TaskState.QUEUED)
     queue.cancel(waiting, error=error)
 
 

@@ -1,12 +1,13 @@
-"""What a score leads to: a draft for each promising lead that awaits an answer. Set-based, for a pump's
-many results.
+"""What one agent's results ask of another: a score leads to a draft for each promising lead that awaits an
+answer. Set-based, for a pump's many results.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from django.db.models import Exists, F, OuterRef, Q
 
-from ai_agents.actions.requests import DRAFT, request_drafts
+from ai_agents.actions.requests import ANALYSIS, DRAFT, request_drafts
+from ai_agents.agents.base import Finished
 from ai_agents.agents.facts import LeadFacts
 from ai_agents.models import AgentPool
 from crm.models import Actor, Channel, FollowUp, Inquiry, Lead, Purpose, ScoreSource
@@ -41,3 +42,12 @@ def draft_for_promising(lead_ids: Iterable[int], known: Mapping[int, LeadFacts] 
         for pk, last_outbound_at in leads.values_list("pk", "last_outbound_at")
     }
     return request_drafts(purposes, by=Actor.system(), priority=PRIORITY, known=known or {})
+
+
+def _draft_for_scored(finished: Sequence[Finished]) -> None:
+    known = {done.task.lead_id: done.facts for done in finished if done.task.lead_id}
+    draft_for_promising(known, known)
+
+
+# Kind -> what is asked for once its results are stored, in the same transaction.
+FOLLOW_ON: dict[str, Callable[[Sequence[Finished]], None]] = {ANALYSIS: _draft_for_scored}

@@ -7,6 +7,7 @@ from decimal import Decimal
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
+from ai_agents.agents import AGENTS
 from ai_agents.models import AgentPool
 from crm import events
 from crm.actions.audit import audit
@@ -14,14 +15,13 @@ from crm.errors import OutOfBounds
 from crm.models import Actor, ActorKind
 from crm.permissions import Verb, require
 
-FRESH_POOLS = {"lead_analysis": 3, "follow_up": 2}  # kind -> target of a fresh install
 PUMP_SLOTS = 1  # pumps that claim at a time; rows may be added for more machines
 
 
 def keep_pools() -> None:
     """Make the pools and pump slots of a fresh install where they are missing."""
-    for kind, target in FRESH_POOLS.items():
-        AgentPool.objects.get_or_create(kind=kind, defaults={"target": target})
+    for agent in AGENTS.values():
+        AgentPool.objects.get_or_create(kind=agent.kind, defaults={"target": agent.fresh_target})
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO ai_agents_pumplease (slot, token, info) "

@@ -161,12 +161,17 @@ def supersede(kept: Sequence[AgentTask]) -> int:
     """Cancel queued tasks that ask the same of the same leads on older facts. Returns how many."""
     if not kept:
         return 0
-    return _cancel(
-        "state = 'queued' AND (kind, lead_id, params) IN "
-        "(SELECT kind, lead_id, params FROM ai_agents_agenttask WHERE id = ANY(%s)) AND NOT id = ANY(%s)",
-        [[task.pk for task in kept]] * 2,
-        error="superseded",
-    )
+    count = 0
+    for column in ("opportunity_id", "lead_id"):  # an opportunity's task names its lead, too
+        of_such = [task for task in kept if (column == "opportunity_id") == bool(task.opportunity_id)]
+        if of_such:
+            count += _cancel(
+                f"state = 'queued' AND (kind, {column}, params) IN (SELECT kind, {column}, params "  # noqa: S608
+                "FROM ai_agents_agenttask WHERE id = ANY(%s)) AND NOT id = ANY(%s)",
+                [[task.pk for task in of_such]] * 2,
+                error="superseded",
+            )
+    return count
 
 
 def cancel(waiting: models.QuerySet[AgentTask], *, error: str) -> int:

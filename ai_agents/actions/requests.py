@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import models, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from ai_agents.actions import queue
-from ai_agents.agents import AGENTS
-from ai_agents.agents.facts import LeadFacts
+from ai_agents.agents import AGENTS, FollowUpAgent
+from ai_agents.agents.base import Asked
+from ai_agents.agents.facts import LeadFacts, RecordFacts
 from ai_agents.llm.providers import current_provider
 from ai_agents.models import AgentTask, TaskState
 from crm import events
 from crm.errors import AIUnavailable, OutOfBounds
-from crm.models import Actor, Lead, Purpose
+from crm.models import Actor, Lead, Opportunity, Purpose
 from crm.permissions import Verb, require
 
 ANALYSIS, DRAFT = "lead_analysis", "follow_up"
@@ -31,7 +33,7 @@ def request_analysis(lead_id: int, *, by: Actor, priority: int = 5) -> AgentTask
     nothing to read. Raises Lead.DoesNotExist, PermissionRefused, AIUnavailable, OutOfBounds. Publishes
     AgentTaskQueued.
     """
-    return _request(ANALYSIS, lead_id, {}, by=by, priority=priority)
+    return request_run(ANALYSIS, Asked(lead_id, priority=priority), by=by)
 
 
 def request_draft(
@@ -46,8 +48,12 @@ def request_draft(
         raise OutOfBounds(_("An instruction may have 500 characters."), field="instruction")
     if "\0" in instruction:
         raise OutOfBounds(_("This text holds characters that cannot be stored."), field="instruction")
-    params = {"purpose": purpose, "instruction": instruction}
-    return _request(DRAFT, lead_id, params, by=by, priority=priority)
+    params = _wishes(purpose, instruction)
+    return request_run(DRAFT, Asked(lead_id, params=params, priority=priority), by=by)
+
+
+def _wishes(purpose: str, instruction: str = "") -> dict[str, Any]:
+    return {"purpose": str(purpose), "instruction": instruction}
 
 
 @transaction.atomic
@@ -56,7 +62,7 @@ def request_analysis_batch(lead_ids: Sequence[int], *, by: Actor, priority: int 
 
     Raises AIUnavailable, OutOfBounds. Publishes AgentPoolChanged once instead of an event a task.
     """
-    wanted = [_draft_task(ANALYSIS, lead_id, {}, by, priority) for lead_id in lead_ids]
+    wanted = [_new_task(ANALYSIS, Asked(lead_id, priority=priority), by) for lead_id in lead_ids]
     created = _insert(wanted, skip_done=True)
     queue.supersede(created)
     if created:
@@ -77,10 +83,15 @@ def request_drafts(
     for group in (purposes.keys() & known.keys(), purposes.keys() - known.keys()):
         leads = sorted(group)
         wanted = [
-            _draft_task(DRAFT, lead_id, {"purpose": str(purposes[lead_id]), "instruction": ""}, by, priority)
+            _new_task(DRAFT, Asked(lead_id, params=_wishes(purposes[lead_id]), priority=priority), by)
             for lead_id in leads
         ]
-        facts = [known[lead_id].asked_for(str(purposes[lead_id])) for lead_id in leads if lead_id in known]
+        agent = FollowUpAgent()
+        facts = [
+            known[lead_id].asked_for(**agent.asked(task))
+            for lead_id, task in zip(leads, wanted, strict=True)
+            if lead_id in known
+        ]
         created += _insert(wanted, facts or None, skip_done=True)
     queue.supersede(created)
     events.publish_all([events.AgentTaskQueued(task.pk, DRAFT, task.lead_id) for task in created])
@@ -88,39 +99,53 @@ def request_drafts(
 
 
 @transaction.atomic
-def _request(
-    kind: str, lead_id: int, params: dict[str, Any], *, by: Actor, priority: int
-) -> AgentTask | None:
-    lead = Lead.objects.visible_to(by).get(pk=lead_id)
-    require(by, Verb.EDIT, lead)
-    if lead.is_ai_off and by.user:
+def request_run(kind: str, asked: Asked, *, by: Actor) -> AgentTask | None:
+    """Queue an agent's work on one record: what every kind is asked by.
+
+    Returns as request_analysis. Raises Lead.DoesNotExist or Opportunity.DoesNotExist for a record that `by`
+    may not see, PermissionRefused, AIUnavailable, OutOfBounds. Publishes AgentTaskQueued.
+    """
+    lead = _checked_subject(asked, by)
+    if lead and lead.is_ai_off and by.user:
         raise AIUnavailable(_("No agent may read this lead: AI is switched off for it."))
-    task = _draft_task(kind, lead.pk, params, by, priority)
+    task = _new_task(kind, asked, by)
     created = _insert([task], skip_done=by.user is None)
     if created:
         queue.supersede(created)
-        events.publish(events.AgentTaskQueued(created[0].pk, kind, lead.pk))
+        events.publish(events.AgentTaskQueued(created[0].pk, kind, task.lead_id))
         return created[0]
     if not task.dedup_key:
         return None
     twins = _twins([task])
     twin = twins.filter(state__in=LIVE).first() or twins.filter(state=TaskState.DONE).first()
-    if twin and twin.state == TaskState.QUEUED and priority < twin.priority:
-        twin.priority = priority
+    if twin and twin.state == TaskState.QUEUED and asked.priority < twin.priority:
+        twin.priority = asked.priority
         twin.save(update_fields=["priority", "updated_at"])
     return twin
 
 
-def _draft_task(kind: str, lead_id: int, params: dict[str, Any], by: Actor, priority: int) -> AgentTask:
+def _checked_subject(asked: Asked, by: Actor) -> Lead | None:
+    """The lead it is about, if any. Who asks must be allowed to change what they ask about."""
+    if asked.opportunity_id:
+        card = Opportunity.objects.visible_to(by).select_related("lead").get(pk=asked.opportunity_id)
+        require(by, Verb.EDIT, card)
+        return card.lead
+    lead = Lead.objects.visible_to(by).get(pk=asked.lead_id)
+    require(by, Verb.EDIT, lead)
+    return lead
+
+
+def _new_task(kind: str, asked: Asked, by: Actor) -> AgentTask:
     if not current_provider().is_on:
         raise AIUnavailable(_("AI is switched off (AI_PROVIDER=off)."))
-    if not 0 <= priority <= 9:
+    if not 0 <= asked.priority <= 9:
         raise OutOfBounds(_("Priority goes from 0 (first) to 9."), field="priority")
     return AgentTask(
         kind=kind,
-        lead_id=lead_id,
-        params=params,
-        priority=priority,
+        lead_id=asked.lead_id,
+        opportunity_id=asked.opportunity_id,
+        params=dict(asked.params),
+        priority=asked.priority,
         prompt_version=AGENTS[kind].prompt,
         requested_by=by.user,
         requested_as=by.label[:120],
@@ -128,7 +153,7 @@ def _draft_task(kind: str, lead_id: int, params: dict[str, Any], by: Actor, prio
 
 
 def _insert(
-    tasks: Sequence[AgentTask], known: Sequence[LeadFacts] | None = None, *, skip_done: bool
+    tasks: Sequence[AgentTask], known: Sequence[RecordFacts] | None = None, *, skip_done: bool
 ) -> list[AgentTask]:
     """Insert those that are not there yet; the unique index decides between callers at the same moment.
 
@@ -153,9 +178,12 @@ def _insert(
 
 
 def _twins(tasks: Sequence[AgentTask]) -> models.QuerySet[AgentTask]:
-    """Tasks with the keys of these, newest first; leads and kind are named for the index."""
+    """Tasks with the keys of these, newest first; records and kind are named for the index."""
+    leads = {task.lead_id for task in tasks if task.lead_id}
+    cards = {task.opportunity_id for task in tasks if task.opportunity_id}
+    same_record = Q(lead_id__in=leads) if not cards else Q(lead_id__in=leads) | Q(opportunity_id__in=cards)
     return AgentTask.objects.filter(
-        lead_id__in={task.lead_id for task in tasks},
+        same_record,
         kind__in={task.kind for task in tasks},
         dedup_key__in=[task.dedup_key for task in tasks],
     ).order_by("-pk")
@@ -164,4 +192,5 @@ def _twins(tasks: Sequence[AgentTask]) -> models.QuerySet[AgentTask]:
 def dedup_key(task: AgentTask, *, provider: str, day: str) -> str:
     """The same for the same question on the same facts, by the same prompt and provider, on one day."""
     asked = hashlib.sha256(json.dumps(task.params, sort_keys=True).encode()).hexdigest()[:12]
-    return f"{task.kind}:{task.lead_id}:{asked}:{task.input_hash[:32]}:{task.prompt_version}:{provider}:{day}"
+    record = f"o{task.opportunity_id}" if task.opportunity_id else task.lead_id
+    return f"{task.kind}:{record}:{asked}:{task.input_hash[:32]}:{task.prompt_version}:{provider}:{day}"

@@ -10,28 +10,15 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, transaction
 
 from ai_agents.actions import budget, pools, queue
-from ai_agents.actions.assessments import record_assessments
 from ai_agents.actions.calls import record_calls
-from ai_agents.actions.drafts import record_drafts
-from ai_agents.actions.finished import Finished
-from ai_agents.actions.follow_on import draft_for_promising
+from ai_agents.actions.follow_on import FOLLOW_ON
 from ai_agents.actions.outcomes import DONE, Outcome, outcome_of
+from ai_agents.agents import AGENTS
+from ai_agents.agents.base import Finished
 from ai_agents.llm.base import CallRecord
 from ai_agents.models import AgentTask, TaskState
 
 log = logging.getLogger(__name__)
-
-
-def _record_assessments(finished: Sequence[Finished]) -> None:
-    record_assessments(finished)
-    known = {done.task.lead_id: done.facts for done in finished if done.task.lead_id}
-    draft_for_promising(known, known)
-
-
-RECORDERS: dict[str, Callable[[Sequence[Finished]], None]] = {
-    "lead_analysis": _record_assessments,
-    "follow_up": record_drafts,
-}
 
 
 @dataclass(slots=True)
@@ -97,7 +84,7 @@ def _end_failed(runs: Sequence[Ended]) -> int:
 
 def _store(kind: str, runs: Sequence[Ended]) -> int:
     try:
-        return _finish([(run, DONE) for run in runs], RECORDERS[kind])
+        return _finish([(run, DONE) for run in runs], _keeper(kind))
     except (OperationalError, InterfaceError):
         raise  # the database is away; the pump tries again
     except Exception as error:  # whatever is wrong with one result, the others and the pump go on
@@ -105,6 +92,17 @@ def _store(kind: str, runs: Sequence[Ended]) -> int:
             return sum(_store(kind, [run]) for run in runs)
         log.exception("the result of task %s cannot be stored", runs[0].task.pk)
         return _finish([(runs[0], Outcome(TaskState.DEAD, f"not_stored:{type(error).__name__}"[:60]))])
+
+
+def _keeper(kind: str) -> Callable[[Sequence[Finished]], None]:
+    """What keeps the results of a kind: its agent, and then what its results lead to."""
+
+    def keep(finished: Sequence[Finished]) -> None:
+        AGENTS[kind].store(finished)
+        if kind in FOLLOW_ON:
+            FOLLOW_ON[kind](finished)
+
+    return keep
 
 
 @transaction.atomic

@@ -20,7 +20,6 @@ from crm.ports import AIStatus
 TOKENS_OF_ANALYSIS = (1_200, 300)  # in and out, of a lead with one inquiry and a note
 PROMPT_BYTES = 6_000  # of the instructions and a lead with one inquiry and a note
 PUMP_SILENT_S = 120
-PENDING = {"lead_analysis": "scoring", "follow_up": "drafting"}
 
 _STATUS = """
 SELECT (SELECT coalesce(sum(target), 0) FROM ai_agents_agentpool WHERE NOT paused),
@@ -94,7 +93,8 @@ def _trouble(paused: list[str], because: str, is_spent: bool, is_silent: bool) -
 
 def pending(lead_ids: Iterable[int]) -> dict[int, str]:
     """For those of the leads that an agent works on or will: "scoring", else "drafting". One query."""
+    words = {kind: agent.waiting_word for kind, agent in AGENTS.items() if agent.waiting_word}
     live = AgentTask.objects.filter(
-        lead_id__in=list(lead_ids), state__in=[TaskState.QUEUED, TaskState.RUNNING]
+        lead_id__in=list(lead_ids), state__in=[TaskState.QUEUED, TaskState.RUNNING], kind__in=words
     ).values_list("lead_id", "kind")
-    return {lead_id: PENDING.get(kind, "scoring") for lead_id, kind in sorted(live)}
+    return {lead_id: words[kind] for lead_id, kind in sorted(live)}

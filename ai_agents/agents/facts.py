@@ -7,7 +7,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
@@ -16,14 +16,14 @@ from django.db.models import F, Max, Model, QuerySet, TextField, Window
 from django.db.models.functions import Cast, Left, RowNumber
 
 from ai_agents.agents.redaction import Redacted, redact
-from crm.models import CustomField, Direction, Inquiry, Lead, Message, Note, TimelineEvent
+from crm.models import CallLog, CustomField, Direction, Inquiry, Lead, Message, Note, TimelineEvent
 from crm.models.quotable import QUOTABLE_FIELDS, field_text
 from crm.plaintext import Span, find_quote, normalised, one_line
 
 LONGEST_FACT = 2_000  # code points
 LONGEST_FIELD = 200
 RAW_TEXT = 20_000  # characters read from the database per text
-NEWEST = 6  # inquiries, messages and notes each
+NEWEST = 6  # inquiries, messages, notes and calls each
 MOST_CUSTOM_FIELDS = 20
 _PLACEHOLDER = re.compile(r"\{\{(first_name|company)\}\}")
 _NAMELESS = {"first_name": "the lead", "company": "the company"}
@@ -57,40 +57,55 @@ class Fact:
         return self.seen.origin(place) if place else None
 
 
-@dataclass(frozen=True)
-class LeadFacts:
-    """Everything an agent knows about one lead. Names stay here; the model sees placeholders."""
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The model's quote, found in the record: code points of the source's normalised text."""
 
-    lead_id: int
+    text: str
+    source_kind: str
+    source_id: int | None
+    field: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordFacts:
+    """Everything an agent knows about one record. Names stay here; the model sees placeholders.
+
+    `asked` is what is wanted beside the facts (a purpose, an instruction); it is a part of the question.
+    """
+
     facts: tuple[Fact, ...]
     names: Mapping[str, str]  # usable placeholders: first_name, company
     context_event_id: int | None  # the newest event that was known
     today: str = ""
-    purpose: str = ""
-    instruction: str = ""
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def purpose(self) -> str:
+        return self.asked.get("purpose", "")
+
+    @property
+    def instruction(self) -> str:
+        return self.asked.get("instruction", "")
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of what is known and asked, not of the day."""
-        known = [sorted(self.names), self.purpose, self.instruction, [_shown(fact) for fact in self.facts]]
+        known = [sorted(self.names), sorted(self.asked.items()), [_shown(fact) for fact in self.facts]]
         return hashlib.sha256(json.dumps(known, ensure_ascii=True, sort_keys=True).encode()).hexdigest()
-
-    def asked_for(self, purpose: str) -> Self:
-        """The same facts for another purpose, without an instruction."""
-        return replace(self, purpose=purpose, instruction="")
 
     def payload(self, agent: str) -> dict[str, Any]:
         """What the model is given, as JSON-ready data."""
-        data: dict[str, Any] = {
+        return {
             "agent": agent,
             "today": self.today,
             "has_first_name": "first_name" in self.names,
             "has_company": "company" in self.names,
             "facts": [_shown(fact) for fact in self.facts],
+            **self.asked,
         }
-        if self.purpose:
-            data |= {"purpose": self.purpose, "instruction": self.instruction}
-        return data
 
     def fill(self, text: str) -> str:
         """Put the names where the placeholders stand, in one pass: a name is never searched for
@@ -98,22 +113,52 @@ class LeadFacts:
         """
         return _PLACEHOLDER.sub(lambda match: self.names.get(match[1], _NAMELESS[match[1]]), text)
 
+    def filled_line(self, text: str, limit: int) -> str:
+        """Clean text of one line, with the names put where the model saw placeholders."""
+        return one_line(self.fill(text), limit)
+
     def by_id(self, fact_id: str) -> Fact | None:
         return next((fact for fact in self.facts if fact.id == fact_id), None)
 
+    def quoted(self, source: str, quote: str) -> Quote | None:
+        """The quote with its place, or None when the fact named by `source` does not say so word for word."""
+        fact = self.by_id(source)
+        place = fact.locate(quote) if fact else None
+        if not fact or not place:
+            return None
+        return Quote(place.of(fact.text), fact.kind, fact.source_id, fact.field, place.start, place.end)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeadFacts(RecordFacts):
+    """Everything an agent knows about one lead."""
+
+    lead_id: int
+
+    def asked_for(self, **asked: str) -> Self:
+        """The same facts for another question."""
+        return replace(self, asked=asked)
+
     @classmethod
-    def of(cls, lead: Lead, *, today: datetime, purpose: str = "", instruction: str = "") -> Self:
+    def of(cls, lead: Lead, *, today: datetime, **asked: str) -> Self:
         """The facts of one lead. See `facts_of` for many."""
-        return facts_of([(lead.pk, purpose, instruction)], today=today)[0]  # type: ignore[return-value]
+        return facts_of([Wanted(lead.pk, asked)], today=today)[0]  # type: ignore[return-value]
 
 
-def facts_of(wanted: Sequence[tuple[int | None, str, str]], *, today: datetime) -> list[LeadFacts | None]:
-    """The facts for each (lead id, purpose, instruction), in order; None where the lead is gone, or where
-    no agent may read it.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A lead whose facts are wanted, and what the model is asked beside them."""
 
-    Seven queries, however many are wanted.
+    lead_id: int | None
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+
+def facts_of(wanted: Sequence[Wanted], *, today: datetime) -> list[LeadFacts | None]:
+    """The facts of each lead, in order; None where it is gone, or where no agent may read it.
+
+    Eight queries, however many are wanted.
     """
-    ids = {lead_id for lead_id, _, _ in wanted if lead_id}
+    ids = {one.lead_id for one in wanted if one.lead_id}
     readable = Lead.objects.live().filter(pk__in=ids, is_ai_off=False).select_related("source")
     leads = {lead.pk: lead for lead in readable}
     labels = list(CustomField.objects.filter(target="lead").order_by("key").values_list("key", flat=True))
@@ -125,10 +170,10 @@ def facts_of(wanted: Sequence[tuple[int | None, str, str]], *, today: datetime) 
         .values_list("lead", "pk__max")
     )
     return [
-        _facts(leads[lead_id], texts[lead_id], labels, newest.get(lead_id), today, purpose, instruction)
-        if lead_id is not None and lead_id in leads
+        _facts(leads[one.lead_id], texts[one.lead_id], labels, newest.get(one.lead_id), today, one.asked)
+        if one.lead_id is not None and one.lead_id in leads
         else None
-        for lead_id, purpose, instruction in wanted
+        for one in wanted
     ]
 
 
@@ -138,22 +183,22 @@ def _facts(
     custom_keys: list[str],
     newest_event: int | None,
     today: datetime,
-    purpose: str,
-    instruction: str,
+    asked: Mapping[str, str],
 ) -> LeadFacts:
     names = usable_names(lead)
     hidden = list(_names_to_hide(lead, names))
     facts = [*_field_facts(lead, custom_keys, hidden), *(_text_fact(row, hidden) for row in texts)]
     facts = [fact for fact in facts if fact.text]
-    instruction = redact(normalised(instruction, 500), names=hidden).text
+    if asked.get("instruction"):
+        words = redact(normalised(asked["instruction"], 500), names=hidden).text
+        asked = {**asked, "instruction": words}
     return LeadFacts(
         lead_id=lead.pk,
         facts=tuple(facts),
         names=names,
         context_event_id=newest_event,
         today=today.date().isoformat(),
-        purpose=purpose,
-        instruction=instruction,
+        asked=asked,
     )
 
 
@@ -222,7 +267,7 @@ def _text_fact(row: dict[str, Any], hidden: list[tuple[str, str]]) -> Fact:
 
 
 def _texts_of(leads: Mapping[int, Lead]) -> Mapping[int, list[dict[str, Any]]]:
-    """The newest texts of each lead, oldest first. Three queries."""
+    """The newest texts of each lead, oldest first. Four queries."""
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     asked = Inquiry.objects.genuine().filter(lead__in=leads).exclude(message="")
     for row in _newest(asked, "message", "received_at"):
@@ -232,6 +277,9 @@ def _texts_of(leads: Mapping[int, Lead]) -> Mapping[int, list[dict[str, Any]]]:
         found[row["lead_id"]].append(row | {"kind": "message", "is_ours": row["direction"] == Direction.OUT})
     for row in _newest(Note.objects.filter(lead__in=leads, is_private=False), "body", "event__occurred_at"):
         found[row["lead_id"]].append(row | {"kind": "note", "is_ours": True})
+    calls = CallLog.objects.filter(lead__in=leads).exclude(body="")
+    for row in _newest(calls, "body", "occurred_at"):
+        found[row["lead_id"]].append(row | {"kind": "call", "is_ours": True})
     for rows in found.values():
         rows.sort(key=lambda row: (row["at"], row["kind"], row["pk"]))
     return found

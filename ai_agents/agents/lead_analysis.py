@@ -1,32 +1,33 @@
 """LeadAnalysisAgent: how likely is this lead to buy, and why, in the record's own words."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from django.utils.translation import gettext_lazy as _
+
 from ai_agents.agents.answers import AssessmentAnswer, Reason, parse
-from ai_agents.agents.base import LeadAgent, repair_note
-from ai_agents.agents.facts import LeadFacts
-from ai_agents.agents.leaks import leaks_in
+from ai_agents.agents.base import Asked, Finished, LeadAgent, Start, Words
+from ai_agents.agents.facts import LeadFacts, Quote
 from ai_agents.agents.vocabulary import ORDERS_TO_A_MODEL
 from ai_agents.errors import BadAnswer
-from ai_agents.llm.base import LLM
-from crm.plaintext import one_line
+from crm import events
+from crm.actions.score_rules import NewFactor
+from crm.actions.scores import NewScore, record_scores
+from crm.models import Actor, ScoreKind, acting_as
+from crm.plaintext import Span
 
+BY = Actor.agent("LeadAnalysisAgent")
 HOT = 75  # from here on a fit has to be founded
 
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """One reason whose quote was found in the record: code points of the source's normalised text."""
+    """One reason whose quote was found in the record."""
 
     label: str
     points: int  # -40 to 40; a model's points do not add up to its fit
-    quote: str
-    source_kind: str
-    source_id: int | None
-    field: str
-    start: int
-    end: int
+    quote: Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +45,17 @@ class Assessment:
 
 
 class LeadAnalysisAgent(LeadAgent):
-    """Reads a lead, asks the model, returns an Assessment. Writes nothing."""
+    """Reads a lead, asks the model, returns an Assessment."""
 
     kind: ClassVar[str] = "lead_analysis"
     prompt: ClassVar[str] = "lead_analysis.v1"
-    timeout_s: ClassVar[float] = 30
-
-    async def run(self, facts: LeadFacts, llm: LLM) -> Assessment:
-        """Raises BadAnswer when the repair call fails too; provider errors pass through to the pump."""
-        system, user = self.messages(facts)
-
-        async def ask(note: str = "") -> Assessment:
-            return await llm.ask(
-                system=system,
-                user=user + note,
-                parse=lambda text: self.parse(text, facts),
-                max_tokens=self.max_tokens,
-                temperature=self.temperature,
-                timeout_s=self.timeout_s,
-                is_repair=bool(note),
-            )
-
-        try:
-            return await ask()
-        except BadAnswer as bad:
-            return await ask(repair_note(bad))
+    does: ClassVar[Words] = _("reads a lead, scores it, quotes why")
+    fresh_target: ClassVar[int] = 3
+    waiting_word: ClassVar[str] = "scoring"
+    starts_on: ClassVar[Mapping[type, Start]] = {
+        events.LeadFactsChanged: lambda event: Asked(event.lead_id, priority=event.priority),
+        events.MessageReceived: lambda event: Asked(event.lead_id, priority=2),
+    }
 
     def parse(self, text: str, facts: LeadFacts) -> Assessment:
         """The assessment in a model's text, its quotes verified. Raises BadAnswer."""
@@ -79,8 +66,7 @@ class LeadAnalysisAgent(LeadAgent):
             *answer.missing,
             *(reason.label for reason in answer.reasons),
         ]
-        if found := leaks_in("\n".join(written), prompt=self.instructions):
-            raise BadAnswer(next(iter(found)), "; ".join(found.values()))
+        self.refuse_leaks(*written)
         factors = [factor for reason in answer.reasons if (factor := _verified(reason, facts))]
         if answer.fit >= HOT and not any(factor.points > 0 for factor in factors):
             raise BadAnswer(
@@ -88,14 +74,23 @@ class LeadAnalysisAgent(LeadAgent):
             )
         return Assessment(
             fit=answer.fit,
-            summary=_filled(answer.summary, facts, 300),
+            summary=facts.filled_line(answer.summary, 300),
             factors=tuple(factors),
             dropped=len(answer.reasons) - len(factors),
             recommended_action=answer.recommended_action,
             timeline=answer.timeline,
-            risks=(*_warning(facts), *(_filled(risk, facts, 120) for risk in answer.risks)),
-            missing=tuple(_filled(gap, facts, 120) for gap in answer.missing),
+            risks=(*_warning(facts), *(facts.filled_line(risk, 120) for risk in answer.risks)),
+            missing=tuple(facts.filled_line(gap, 120) for gap in answer.missing),
         )
+
+    @acting_as(BY)
+    def store(self, finished: Sequence[Finished], *, quietly: bool = False) -> None:
+        """Make each assessment the current model score of its lead. Leads that are gone are left out.
+
+        At most one per lead. Publishes LeadScored, unless `quietly` (sample data: no events, no timeline).
+        """
+        scores = [_new_score(done) for done in finished if done.task.lead_id]
+        record_scores(scores, by=BY, quietly=quietly)
 
 
 def _warning(facts: LeadFacts) -> tuple[str, ...]:
@@ -106,22 +101,38 @@ def _warning(facts: LeadFacts) -> tuple[str, ...]:
 
 def _verified(reason: Reason, facts: LeadFacts) -> Factor | None:
     """The reason with the place of its quote, or None when the record does not say so."""
-    fact = facts.by_id(reason.source)
-    place = fact.locate(reason.quote) if fact else None
-    if not fact or not place:
-        return None
-    return Factor(
-        label=_filled(reason.label, facts, 120),
-        points=reason.points,
-        quote=place.of(fact.text),
-        source_kind=fact.kind,
-        source_id=fact.source_id,
-        field=fact.field,
-        start=place.start,
-        end=place.end,
+    quote = facts.quoted(reason.source, reason.quote)
+    return Factor(facts.filled_line(reason.label, 120), reason.points, quote) if quote else None
+
+
+def _new_score(done: Finished) -> NewScore:
+    found: Assessment = done.result
+    return NewScore(
+        lead_id=done.task.lead_id or 0,
+        kind=ScoreKind.MODEL,
+        value=found.fit,
+        factors=tuple(_new_factor(factor) for factor in found.factors),
+        task_id=done.task.pk,
+        provider=done.provider,
+        model=done.model,
+        version=done.task.prompt_version,
+        summary=found.summary,
+        recommended_action=found.recommended_action,
+        timeline=found.timeline,
+        risks=found.risks,
+        missing=found.missing,
+        dropped_factors=found.dropped,
     )
 
 
-def _filled(text: str, facts: LeadFacts, limit: int) -> str:
-    """Clean text of one line, with the names put where the model saw placeholders."""
-    return one_line(facts.fill(text), limit)
+def _new_factor(factor: Factor) -> NewFactor:
+    quote = factor.quote
+    return NewFactor(
+        label=factor.label,
+        points=factor.points,
+        quote=quote.text,
+        source_kind=quote.source_kind,
+        source_id=quote.source_id,
+        field=quote.field,
+        place=Span(quote.start, quote.end),
+    )

@@ -67,6 +67,15 @@ class AgentTask(Record):
 
     kind = models.CharField(max_length=40)
     lead = models.ForeignKey("crm.Lead", models.SET_NULL, null=True, blank=True, related_name="agent_tasks")
+    opportunity = models.ForeignKey(
+        "crm.Opportunity",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="agent_tasks",
+        db_index=False,
+        help_text="set where it is about one; `lead` is then its lead",
+    )
     dedup_key = models.CharField(max_length=200)
     state = models.CharField(max_length=10, choices=TaskState, default=TaskState.QUEUED)
     priority = models.PositiveSmallIntegerField(default=5, help_text="0 first, 9 last")
@@ -118,6 +127,11 @@ class AgentTask(Record):
                 fields=["lease_until"], name="ai_agents_task_running", condition=Q(state=TaskState.RUNNING)
             ),
             models.Index(fields=["lead", "kind", "-id"], name="ai_agents_task_lead"),
+            models.Index(
+                fields=["opportunity", "kind", "-id"],
+                name="ai_agents_task_opportunity",
+                condition=Q(opportunity__isnull=False),
+            ),
             models.Index(fields=["kind", "state", "-finished_at"], name="ai_agents_task_finished"),
         ]
 

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from ai_agents.actions.pools import PoolNow, pause_agents, pools_now, resume_agents, scale_agents
 from ai_agents.actions.requests import request_analysis, request_draft
-from ai_agents.agents import NAMES
+from ai_agents.agents import AGENTS, NAMES
 from ai_agents.models import AgentPool, AgentTask, TaskState
 from crm import clock
 from crm.errors import CRMError
@@ -80,14 +80,10 @@ def _context(request: HttpRequest, *, error: str = "", wrong: str = "", typed: s
 
 def _row(now: PoolNow) -> PoolRow:
     pool = now.pool
-    does = {
-        "lead_analysis": _("reads a lead, scores it, quotes why"),
-        "follow_up": _("drafts the next message"),
-    }
     return PoolRow(
         kind=pool.kind,
         name=NAMES.get(pool.kind, pool.kind),
-        does=does.get(pool.kind, ""),
+        does=str(AGENTS[pool.kind].does) if pool.kind in AGENTS else "",
         target=pool.target,
         least=pool.min_concurrency,
         most=pool.max_concurrency,

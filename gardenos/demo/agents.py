@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from ai_agents.actions.assessments import record_assessments
-from ai_agents.actions.drafts import record_drafts
-from ai_agents.actions.finished import Finished
 from ai_agents.agents import AGENTS, FollowUpAgent, LeadAnalysisAgent
-from ai_agents.agents.facts import LeadFacts
+from ai_agents.agents.base import Finished
 from ai_agents.llm import scripted_answers
 from ai_agents.llm.prices import estimate_tokens
 from ai_agents.llm.providers import SCRIPTED_MODEL
@@ -41,13 +38,13 @@ def assess_and_draft(leads: Sequence[Lead]) -> Found:
         )
     )
     assessed = list(_run("lead_analysis", leads))
-    record_assessments(assessed, quietly=True)
+    LeadAnalysisAgent().store(assessed, quietly=True)
     _tell(assessed, by_rules)
     hot = [done.task.lead for done in assessed if done.result.fit >= HOT and _waits(done.task.lead)]
     drafted = list(_run("follow_up", [lead for lead in hot if lead]))
     for done in drafted:  # one by one, each in its own time
         with clock.frozen(done.task.finished_at or clock.now()):
-            record_drafts([done])
+            FollowUpAgent().store([done])
     _backdate(assessed, drafted)
     return Found(len(assessed), len(drafted))
 
@@ -74,7 +71,7 @@ def _run(kind: str, leads: Sequence[Lead]) -> Iterator[Finished]:
         system, user = agent.messages(facts)
         text = _answer(system, user)
         calls.append(_call(task, user, text, tokens_in=estimate_tokens(system + user)))
-        yield Finished(task, facts, _parsed(agent, text, facts), PROVIDER, SCRIPTED_MODEL)
+        yield Finished(task, facts, agent.parse(text, facts), PROVIDER, SCRIPTED_MODEL)
     AgentCall.objects.bulk_create(calls)
     AgentTask.objects.bulk_update(tasks, ["input_hash"])
 
@@ -82,11 +79,6 @@ def _run(kind: str, leads: Sequence[Lead]) -> Iterator[Finished]:
 def _answer(system: str, user: str) -> str:
     messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
     return json.dumps(scripted_answers.answer(scripted_answers.read_request(messages)), ensure_ascii=False)
-
-
-def _parsed(agent: object, text: str, facts: LeadFacts) -> object:
-    assert isinstance(agent, LeadAnalysisAgent | FollowUpAgent)
-    return agent.parse(text, facts)
 
 
 def _task(kind: str, lead: Lead, params: dict[str, str], prompt: str) -> AgentTask:

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.db.utils import IntegrityError
 from django.test import Client
 
-from ai_agents.actions.assessments import BY
+from ai_agents.agents.lead_analysis import BY
 from crm.actions.leads import update_lead
 from crm.actions.tokens import create_token
 from crm.models import HISTORY, Actor, Lead, User, acting, acting_as, history_of

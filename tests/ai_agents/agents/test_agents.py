@@ -111,8 +111,8 @@ def test_reasons_without_a_true_quote_are_dropped_and_counted(facts):
     found, _llm = analyse(facts, answer)
     assert found.dropped == 3
     (factor,) = found.factors
-    assert (factor.start, factor.end, factor.source_kind) == (0, 25, "inquiry")
-    assert facts.facts[-1].text[factor.start : factor.end] == factor.quote
+    assert (factor.quote.start, factor.quote.end, factor.quote.source_kind) == (0, 25, "inquiry")
+    assert facts.facts[-1].text[factor.quote.start : factor.quote.end] == factor.quote.text
 
 
 @pytest.mark.parametrize("points", [0, -10])

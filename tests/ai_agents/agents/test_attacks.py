@@ -115,9 +115,11 @@ def test_an_attack_gains_nothing_in_an_assessment(
     assert leaks_in(written, prompt=load("lead_analysis.v1")) == {}
     for factor in found.factors:
         source = next(
-            fact for fact in facts.facts if (fact.source_id, fact.field) == (factor.source_id, factor.field)
+            fact
+            for fact in facts.facts
+            if (fact.source_id, fact.field) == (factor.quote.source_id, factor.quote.field)
         )
-        assert source.text[factor.start : factor.end] == factor.quote
+        assert source.text[factor.quote.start : factor.quote.end] == factor.quote.text
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -153,7 +155,7 @@ def check_bodies(scripted: ScriptedServer) -> None:
     bodies = scripted.seen()["bodies"]
     assert bodies
     for body in bodies:
-        message = json.loads(body)["messages"][1]["content"]
+        message = json.loads(body)["messages"][1]["content"].partition(">")[2]  # the tag is random
         for private in (*PRIVATE, "somebody else", "Otherlead", "\u202e", "\u200b", "\U000e0049"):
             assert private not in message
         assert len(message) < 20_000

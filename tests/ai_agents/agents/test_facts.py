@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from ai_agents.agents import AGENTS, LeadAnalysisAgent
-from ai_agents.agents.facts import LeadFacts, facts_of
+from ai_agents.agents.facts import LeadFacts, Wanted, facts_of
 from ai_agents.models import AgentTask
 from crm import clock
 from crm.actions.leads import add_note
@@ -122,7 +122,7 @@ def test_reading_many_tasks_takes_as_many_queries_as_reading_one():
 
 def test_a_lead_that_is_gone_has_no_facts():
     lead = make_lead(deleted_at=clock.now())
-    assert facts_of([(lead.pk, "", "")], today=clock.now()) == [None]
+    assert facts_of([Wanted(lead.pk)], today=clock.now()) == [None]
 
 
 def test_an_instruction_is_cleaned_cut_and_redacted():

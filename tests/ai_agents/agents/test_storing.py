@@ -6,10 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from ai_agents.actions.assessments import record_assessments
-from ai_agents.actions.drafts import record_drafts
-from ai_agents.actions.finished import Finished
 from ai_agents.agents import FollowUpAgent, LeadAnalysisAgent
+from ai_agents.agents.base import Finished
 from ai_agents.agents.facts import LeadFacts
 from ai_agents.agents.follow_up import Draft
 from ai_agents.models import AgentCall, AgentTask
@@ -42,7 +40,7 @@ def assessment(quote: str = "a pond", **changes: Any) -> Any:
 
 def test_an_assessment_becomes_the_current_model_score_with_its_quotes():
     lead = make_lead(name="Priya", message="🌿 Priya here, I would like a pond.")
-    record_assessments([finished(lead, assessment(risks=["Budget unknown"]))])
+    LeadAnalysisAgent().store([finished(lead, assessment(risks=["Budget unknown"]))])
     score = Score.objects.get(lead=lead, kind="model", is_current=True)
     factor = score.factors.get()
     assert (score.value, score.provider, score.version) == (71, "scripted", "lead_analysis.v1")
@@ -59,7 +57,7 @@ def test_an_assessment_becomes_the_current_model_score_with_its_quotes():
 
 def test_a_reason_that_nobody_said_is_dropped_and_counted():
     lead = make_lead(message="I would like a pond.")
-    record_assessments([finished(lead, assessment(quote="a castle"))])
+    LeadAnalysisAgent().store([finished(lead, assessment(quote="a castle"))])
     score = Score.objects.get(lead=lead, kind="model")
     assert (score.factors.count(), score.dropped_factors) == (0, 1)
 
@@ -67,7 +65,7 @@ def test_a_reason_that_nobody_said_is_dropped_and_counted():
 def test_a_batch_is_stored_in_a_fixed_number_of_queries(django_assert_max_num_queries):
     done = [finished(make_lead(message="I would like a pond."), assessment()) for _ in range(16)]
     with django_assert_max_num_queries(30):  # 12 for the scores, the rest by listeners and the live feed
-        record_assessments(done)
+        LeadAnalysisAgent().store(done)
     assert Score.objects.filter(kind="model", is_current=True).count() == 16
 
 
@@ -78,8 +76,8 @@ def test_a_lead_that_went_away_keeps_no_score_and_no_draft():
         finished(lead, lambda _: Draft("A", "B?"), kind="follow_up"),
     )
     Lead.objects.filter(pk=lead.pk).update(deleted_at=clock.now())
-    record_assessments([scored])
-    record_drafts([drafted])
+    LeadAnalysisAgent().store([scored])
+    FollowUpAgent().store([drafted])
     assert not Score.objects.filter(lead=lead).exists()
     assert not FollowUp.objects.filter(lead=lead).exists()
 
@@ -102,7 +100,7 @@ def test_a_draft_waits_for_a_person_and_knows_its_origin():
             tokens_out=1,
             cost_usd=cost,
         )
-    record_drafts([done])
+    FollowUpAgent().store([done])
     follow_up = FollowUp.objects.get(lead=lead)
     assert (follow_up.state, follow_up.to_address, follow_up.purpose) == (
         "generated",
@@ -121,7 +119,7 @@ def test_a_draft_waits_for_a_person_and_knows_its_origin():
 
 def test_a_draft_that_failed_twice_says_that_a_person_must_write():
     lead = make_lead(email="priya@example.com", message="I would like a pond.")
-    record_drafts([finished(lead, lambda _: Draft(needs_writing="no price"), kind="follow_up")])
+    FollowUpAgent().store([finished(lead, lambda _: Draft(needs_writing="no price"), kind="follow_up")])
     follow_up = FollowUp.objects.get(lead=lead)
     assert follow_up.needs_writing == "no price"
     assert follow_up.original_subject == ""

@@ -34,7 +34,7 @@ FACTS = LeadFacts(
     ),
     names={"first_name": "Priya", "company": "Halden"},
     context_event_id=None,
-    purpose="first_answer",
+    asked={"purpose": "first_answer"},
 )
 BODY = "Hello {{first_name}},\n\nthank you for your message about the pond. %s\n\nWhen may we visit you?"
 
@@ -140,7 +140,7 @@ def test_a_placeholder_needs_its_name():
 
 
 def test_an_instruction_of_a_salesperson_counts_as_ours():
-    facts = replace(FACTS, instruction="Offer Friday at 9:15 and mention Anna and €500.")
+    facts = FACTS.asked_for(instruction="Offer Friday at 9:15 and mention Anna and €500.")
     assert problems("Anna would come on Friday at 9:15; it costs €500.", facts=facts) == set()
 
 

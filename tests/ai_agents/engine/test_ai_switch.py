@@ -3,7 +3,7 @@
 import pytest
 
 from ai_agents.actions.requests import request_analysis, request_analysis_batch
-from ai_agents.agents.facts import facts_of
+from ai_agents.agents.facts import Wanted, facts_of
 from ai_agents.models import AgentTask
 from crm.actions.ai_switch import switch_ai
 from crm.actions.base import undo
@@ -34,7 +34,7 @@ def test_queued_work_ends_and_none_comes_after():
 
 def test_the_pump_reads_nothing_of_it_though_a_task_was_left():
     lead, other = make_lead(is_ai_off=True, message="secret"), make_lead(message="hello")
-    hidden, read = facts_of([(lead.pk, "", ""), (other.pk, "", "")], today=now())
+    hidden, read = facts_of([Wanted(lead.pk), Wanted(other.pk)], today=now())
     assert hidden is None
     assert read is not None
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
-from ai_agents.actions import outcomes, pools, results
+from ai_agents.actions import outcomes, pools
 from ai_agents.actions.requests import request_analysis
 from ai_agents.actions.status import ai_status, pending
 from ai_agents.agents.lead_analysis import LeadAnalysisAgent
@@ -262,14 +262,14 @@ def test_a_refused_key_pauses_every_pool_and_keeps_the_work(engine: Engine):
 
 def test_a_result_that_cannot_be_stored_dies_alone(engine: Engine, monkeypatch):
     leads = engine.queue(6)
-    record = results.RECORDERS["lead_analysis"]
+    store = LeadAnalysisAgent.store
 
-    def refuse_one(finished):
+    def refuse_one(self, finished):
         if any(done.task.lead_id == leads[2] for done in finished):
             raise ValueError("as the test wants it")
-        record(finished)
+        store(self, finished)
 
-    monkeypatch.setitem(results.RECORDERS, "lead_analysis", refuse_one)
+    monkeypatch.setattr(LeadAnalysisAgent, "store", refuse_one)
     engine.run()
     assert engine.states() == {"done": 5, "dead": 1}
     dead = AgentTask.objects.get(state=TaskState.DEAD)
