@@ -302,6 +302,13 @@ class EmbeddedPostgres:
         return pid, lines[7].strip() if len(lines) > 7 else ""
 
 
+def client_program(name: str, major: int) -> Path | None:
+    """`pg_dump`, `psql` or another program of this release, where the server's own are looked for."""
+    folders = _program_folders(Env(os.environ).text("GARDENOS_PG_BIN"))
+    found = (folder for folder in folders if (folder / name).exists())
+    return next((folder / name for folder in found if _major(folder, name) == str(major)), None)
+
+
 def _program_folders(wanted: str) -> Iterator[Path]:
     if wanted:
         yield Path(wanted)
@@ -316,11 +323,11 @@ def _program_folders(wanted: str) -> Iterator[Path]:
     )
 
 
-def _major(programs: Path) -> str:
-    said = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+def _major(programs: Path, name: str = "postgres") -> str:
+    said = subprocess.run([programs / name, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
     number = re.search(r"(\d+)", said.stdout)
     if not number:
-        raise ServerError(f"{programs}/postgres does not run here: {said.stderr.strip()[-200:]}")
+        raise ServerError(f"{programs}/{name} does not run here: {said.stderr.strip()[-200:]}")
     return number[1]
 
 

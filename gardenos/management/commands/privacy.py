@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from crm.actions.erasure import erase_person, replay_ledger, sync_ledger
+from crm.actions.outbox import renew_epoch
 from crm.actions.person_export import write_person
 from crm.actions.personal_data import Person, person_of
 from crm.errors import CRMError
@@ -87,6 +88,8 @@ class Command(BaseCommand):
             if found:
                 self.stdout.write(f"  {entry}: {found} records")
         synced = 0 if dry_run else sync_ledger()
+        if not dry_run:
+            renew_epoch()  # pages that stayed open across the restore hold positions of the other database
         said = "would be erased" if dry_run else "erased again"
         self.stdout.write(f"{entries} entries; {erased} records {said}; {synced} added to {path}")
 
