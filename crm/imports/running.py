@@ -29,7 +29,7 @@ from crm.imports.judging import Reachable, first_alone, judge
 from crm.imports.reading import Row, Table
 from crm.imports.rows import RowConverter, StagedRow
 from crm.imports.sniffing import Dialect
-from crm.imports.staging import clear_some, copy_rows, staged_count
+from crm.imports.staging import clear_some, copy_rows, learn_sizes, staged_count
 from crm.imports.storing import path_of, remove
 from crm.imports.undoing import finish, undo_rows
 from crm.imports.writing import write_chunk
@@ -172,6 +172,7 @@ class ImportRun:
             return
         job.rows_total = done
         job.options["types"] = self._converter.custom_types
+        learn_sizes()
         _move(job, JUDGE)
 
     # --- judge ---------------------------------------------------------------------------------------------

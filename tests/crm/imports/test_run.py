@@ -12,6 +12,7 @@ from crm.actions.imports import cancel_import, check_import, map_import, run_imp
 from crm.actions.leads import disqualify_lead, update_lead
 from crm.errors import ImportRefused, PermissionRefused, TransitionRefused
 from crm.imports.running import ImportRun
+from crm.imports.staging import learn_sizes
 from crm.imports.summary import analysis_choices, leads_to_analyse, problem_rows, rows_of
 from crm.models import (
     Actor,
@@ -433,6 +434,19 @@ def test_throwing_an_import_away_leaves_nothing(settings):
     job = check(people(5), source="Fair")
     cancel_import(job.pk, by=SYSTEM)
     assert state_of_tables() == before
+
+
+def test_rows_are_judged_by_a_plan_for_as_many_as_there_are():
+    def rows_planned_for() -> float:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT reltuples FROM pg_class WHERE relname = 'crm_importstage'")
+            return cursor.fetchone()[0]
+
+    run(people(20))
+    learn_sizes()  # autovacuum saw the stage once the import was over
+    assert rows_planned_for() == 0
+    check(people(300, start=100))
+    assert rows_planned_for() == 300
 
 
 def test_an_import_that_lost_its_stage_stages_the_file_again():
