@@ -58,13 +58,19 @@ class RateLimited(ProviderError):
 
 
 class WrongRequest(ProviderError):
-    """400, 404, 422: asking the same again cannot help."""
+    """400, 413, 422: asking the same again cannot help."""
 
     code = "wrong_request"
 
 
+class ModelGone(ProviderError):
+    """404: the provider has no such model (any more). Tasks wait, or go to the next model."""
+
+    code = "model_gone"
+
+
 class NoAccess(ProviderError):
-    """401, 402, 403: the key is wrong, spent or barred. The pool pauses until a person acts."""
+    """401, 402, 403: the key is wrong, spent or barred. Tasks wait until it works again."""
 
     code = "no_access"
 

@@ -116,7 +116,7 @@ class Pump:
     async def _main(self) -> None:
         self._woken = asyncio.Event()
         async with ModelClient(self._desk.provider) as self._client:
-            self._desk.model = await self._client.pick_model()
+            self._desk.switchboard.models = await self._client.offered_models()
             with self._stop_signal():
                 keeps_slot = await self._claim_and_serve()
                 if keeps_slot and await self._db(self._desk.free_slot):
@@ -222,7 +222,7 @@ class Pump:
         """Run one agent on one task, and put what it ends in on the landing strip."""
         agent = AGENTS[ready.task.kind]
         line = Line(self._client, ready.model, ready.price, ready.task.prompt_version or agent.prompt)
-        ended = Ended(ready.task, ready.facts, line.calls)
+        ended = Ended(ready.task, ready.facts, line.calls, probe=ready.probe, model=ready.model)
         try:
             async with asyncio.timeout(2 * agent.timeout_s + 5):  # the agent's own code hangs, not its calls
                 ended.result = await agent.run(ready.facts, line)

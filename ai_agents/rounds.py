@@ -25,6 +25,7 @@ from ai_agents.agents import AGENTS
 from ai_agents.llm.prices import Price
 from ai_agents.llm.providers import Provider
 from ai_agents.models import AgentPool, AgentTask, TaskState
+from ai_agents.switchboard import Permit, Switchboard
 from ai_agents.timing import Timing
 from crm.tasks import AI, stamp
 
@@ -41,6 +42,7 @@ class Ready:
     facts: Any
     model: str
     price: Price
+    probe: uuid.UUID | None = None  # the run tries the circuit of its model
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Order:
     """What a pool asks of this pump now: its share, when several pumps claim."""
 
     target: int
-    model: str
+    model: str  # the pool's own, may be empty
 
 
 class Desk:
@@ -57,11 +59,12 @@ class Desk:
     def __init__(self, provider: Provider, timing: Timing) -> None:
         self.provider = provider
         self.timing = timing
-        self.model = provider.models[0]
+        self.switchboard = Switchboard(provider)
         self.token = uuid.uuid4()
         self.orders: dict[str, Order] = {}
         self._prices: dict[str, Price] = {}
         self._dearest: dict[str, Decimal] = {}
+        self._broke: set[str] = set()  # kinds that the budget does not reach for
         self._claimed: Counter[str] = Counter()
         self._day: date | None = None
         self._beat_at = self._renewed_at = 0.0
@@ -76,12 +79,24 @@ class Desk:
         """Let the slot go. Whether work remains that is due within one slice, so that a successor should
         start.
         """
+        self.switchboard.tell()
         slots.free_slot(self.token)
-        due_s = queue.next_due_s()
+        due_s = self.next_due_s()
         return due_s is not None and due_s <= self.timing.claim_for_s
 
     def next_due_s(self) -> float | None:
-        return queue.next_due_s()
+        """Seconds until something may be claimed: its time has come, and a model may be called. None: nothing
+        is queued, or nothing that today's budget reaches for.
+        """
+        self.switchboard.look()
+        return min(
+            (
+                max(due_s, self.switchboard.opens_in_s(self.orders[kind].model))
+                for kind, due_s in queue.next_due().items()
+                if kind in self.orders and kind not in self._broke
+            ),
+            default=None,
+        )
 
     # --- once a second ------------------------------------------------------------------------------------
 
@@ -92,10 +107,11 @@ class Desk:
         """
         pumps = max(1, slots.live_pumps())
         self.orders = {
-            pool.kind: Order(0 if pool.paused else ceil(pool.target / pumps), pool.model or self.model)
+            pool.kind: Order(0 if pool.paused else ceil(pool.target / pumps), pool.model)
             for pool in AgentPool.objects.all()
             if pool.kind in AGENTS
         }
+        self.switchboard.look([order.model for order in self.orders.values()])
         self._open_day()
         lost: set[int] = set()
         now = time.monotonic()
@@ -105,7 +121,9 @@ class Desk:
         if now - self._beat_at >= self.timing.beat_s:
             stamp(f"cluster:{AI}", pump=os.getpid(), running=len(held))
             if keeps_slot:
-                keeps_slot = slots.keep_slot(self.token, for_s=self.timing.slot_s, info={"model": self.model})
+                keeps_slot = slots.keep_slot(
+                    self.token, for_s=self.timing.slot_s, info={"model": self.switchboard.models[0]}
+                )
             self._beat_at = now
         queue.reap()
         return lost, keeps_slot
@@ -121,13 +139,25 @@ class Desk:
 
     def round(self, ended: Sequence[Ended], wanted: dict[str, int]) -> list[Ready]:
         """Store what has ended, then claim what is wanted: kind -> how many."""
-        late = end_runs(ended)
+        self.switchboard.hear(ended)
+        late = end_runs(ended, down=self.switchboard.down)
         if late:
             slots.add_late(self.token, late)
         return [ready for kind, most in wanted.items() for ready in self._claim(kind, most)]
 
     def _claim(self, kind: str, most: int) -> list[Ready]:
-        price = self._price(self.orders[kind].model)
+        """For each model that may be called: one task as its circuit's probe, else all there is room for."""
+        ready: list[Ready] = []
+        for permit in self.switchboard.permits(self.orders[kind].model):
+            room = 1 if permit.probe else most - len(ready)
+            got = self._claim_for(permit, kind, min(room, most - len(ready)))
+            if not got:
+                self.switchboard.unused(permit)
+            ready += got
+        return ready
+
+    def _claim_for(self, permit: Permit, kind: str, most: int) -> list[Ready]:
+        price = self._price(permit.model)
         most = min(most, self._affordable(kind, most))
         if most <= 0:
             return []
@@ -140,7 +170,7 @@ class Desk:
             tasks += queue.claim(kind, first, lease_s=self.timing.lease_s)
         self._claimed[kind] += len(tasks)
         read = self._read(kind, tasks)
-        return self._reserve(kind, read, price)
+        return self._reserve(permit, kind, read, price)
 
     def _is_oldest_turn(self, kind: str) -> bool:
         """Once in a while the task that waited longest goes first, so that no priority starves."""
@@ -175,12 +205,20 @@ class Desk:
 
     def _affordable(self, kind: str, most: int) -> int:
         """How many of the dearest tasks seen so far the budget still holds."""
-        dearest = self._dearest.get(kind)
-        if not dearest or self._day is None:
+        price = self._price(self.switchboard.order(self.orders[kind].model)[0])
+        least = price.worst(0, max_tokens=AGENTS[kind].max_tokens) * budget.CALLS_PER_RUN
+        needed = max(least, self._dearest.get(kind, Decimal(0)))
+        if not needed or self._day is None:
             return most
-        return int(budget.left(kind, self._day) / dearest)
+        affordable = int(budget.left(kind, self._day, needed=needed) / needed)
+        self._broke.discard(kind)
+        if affordable <= 0 and budget.mark_stopped(kind, self._day, needed=needed):
+            self._broke.add(kind)
+        return affordable
 
-    def _reserve(self, kind: str, read: list[tuple[AgentTask, Any]], price: Price) -> list[Ready]:
+    def _reserve(
+        self, permit: Permit, kind: str, read: list[tuple[AgentTask, Any]], price: Price
+    ) -> list[Ready]:
         agent = AGENTS[kind]
         worst: list[tuple[AgentTask, Decimal]] = []
         for task, facts in read:
@@ -195,5 +233,8 @@ class Desk:
         refused = [task for task, _ in worst if task.pk not in granted]
         if refused:
             queue.release(refused, again_s=OVER_BUDGET_S, error="over_budget")
-        model = self.orders[kind].model
-        return [Ready(task, facts, model, price) for task, facts in read if task.pk in granted]
+        return [
+            Ready(task, facts, permit.model, price, permit.probe)
+            for task, facts in read
+            if task.pk in granted
+        ]

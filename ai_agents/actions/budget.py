@@ -15,6 +15,7 @@ from django.db import connection, transaction
 
 from ai_agents.llm.base import CallRecord
 from ai_agents.models import AgentPool, AgentTask, Budget
+from crm import events
 
 ALL = "all"
 ZERO = Decimal(0)
@@ -35,15 +36,42 @@ def open_day(day: date) -> None:
         for scope, cap in caps:
             cursor.execute(
                 "INSERT INTO ai_agents_budget (scope, day, cap, reserved, spent) VALUES (%s, %s, %s, 0, 0) "
-                "ON CONFLICT (scope, day) DO UPDATE SET cap = excluded.cap "
+                "ON CONFLICT (scope, day) DO UPDATE SET cap = excluded.cap, stopped_at = NULL "
                 "WHERE ai_agents_budget.cap <> excluded.cap",
                 [scope, day, cap],
             )
+        cursor.execute(  # pools whose own budget was taken away meanwhile
+            "UPDATE ai_agents_budget SET cap = %s, stopped_at = NULL "
+            "WHERE day = %s AND NOT scope = ANY(%s) AND cap <> %s",
+            [caps[0][1], day, [scope for scope, _ in caps], caps[0][1]],
+        )
 
 
-def left(kind: str, day: date) -> Decimal:
-    """USD that may still be set aside for this kind today."""
-    rows = Budget.objects.filter(day=day, scope__in=[ALL, kind])
+@transaction.atomic
+def mark_stopped(kind: str, day: date, *, needed: Decimal) -> bool:
+    """Note since when the budget does not reach for one more task of a kind, and tell the screens, once.
+
+    False: what is set aside for calls in flight may still come free.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ai_agents_budget SET stopped_at = statement_timestamp() WHERE day = %s "
+            "AND scope = ANY(%s) AND stopped_at IS NULL AND cap - spent - reserved < %s AND reserved = 0",
+            [day, [ALL, kind], needed],
+        )
+        if cursor.rowcount:
+            events.publish(events.AgentPoolChanged(kind))
+    return Budget.objects.filter(day=day, scope__in=[ALL, kind]).exclude(stopped_at=None).exists()
+
+
+def left(kind: str, day: date, *, needed: Decimal) -> Decimal:
+    """USD that may still be set aside for this kind today. Takes back that a row was stopped when it reaches
+    for `needed` again.
+    """
+    rows = list(Budget.objects.filter(day=day, scope__in=[ALL, kind]))
+    again = [row.pk for row in rows if row.stopped_at and row.cap - row.spent - row.reserved >= needed]
+    if again:
+        Budget.objects.filter(pk__in=again).update(stopped_at=None)
     return min((row.cap - row.spent - row.reserved for row in rows), default=ZERO)
 
 

@@ -7,8 +7,9 @@
 | refused, content filter | dead `refused`: for a person | spent | |
 | 429 | queued, up to 20 times | given back | Retry-After, else backoff |
 | 408, 5xx, timeout, connection, no completion | queued until attempts are spent | spent | backoff |
-| 400, 404, 413, 422 | dead `wrong_request` | spent | |
-| 401, 402, 403 | queued, the pools pause | given back | a minute |
+| the same, while the model's circuit is open | queued | given back | a moment; the circuit holds it |
+| 401, 402, 403, 404: opens the circuit | queued | given back | a moment; the circuit holds it |
+| 400, 413, 422 | dead `wrong_request` | spent | |
 | the pump stops | queued | given back | at once |
 | a fault in the agent's own code | queued until attempts are spent | spent | backoff |
 """
@@ -16,13 +17,23 @@
 import random
 from dataclasses import dataclass
 
-from ai_agents.errors import AgentError, BadAnswer, Interrupted, NoAccess, RateLimited, Refused, WrongRequest
+from ai_agents.errors import (
+    AgentError,
+    BadAnswer,
+    Interrupted,
+    ModelGone,
+    NoAccess,
+    ProviderError,
+    RateLimited,
+    Refused,
+    WrongRequest,
+)
 from ai_agents.models import AgentTask, TaskState
 
 BACKOFF_FIRST_S = 2.0
 BACKOFF_MOST_S = 900.0
 MOST_RATE_LIMITED = 20
-NO_ACCESS_S = 60.0
+A_MOMENT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +45,6 @@ class Outcome:
     again_s: float = 0.0
     gives_back: bool = False
     is_rate_limited: bool = False
-    pauses_pools: str = ""  # why, for people
 
 
 DONE = Outcome(TaskState.DONE)
@@ -45,19 +55,19 @@ def backoff_s(tries: int) -> float:
     return random.uniform(0, min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** min(tries, 20)))  # noqa: S311
 
 
-def outcome_of(task: AgentTask, error: BaseException) -> Outcome:
-    """The row of the table for this error. `task.attempts` counts the run that just ended."""
+def outcome_of(task: AgentTask, error: BaseException, *, is_down: bool = False) -> Outcome:
+    """The row of the table for this error. `task.attempts` counts the run that just ended; `is_down`: the
+    circuit of its model is open, so that the failure is not the task's.
+    """
     if isinstance(error, RateLimited):
         return _rate_limited(task, error)
-    if isinstance(error, NoAccess):
-        return Outcome(
-            TaskState.QUEUED, error.code, NO_ACCESS_S, gives_back=True,
-            pauses_pools=f"The provider refuses the key ({error.reason.replace('_', ' ').upper()}).",
-        )  # fmt: skip
     if isinstance(error, Interrupted):
         return Outcome(TaskState.QUEUED, error.code, gives_back=True)
     if isinstance(error, BadAnswer | Refused | WrongRequest):
         return Outcome(TaskState.DEAD, f"{error.code}:{error.reason}"[:60])
+    if isinstance(error, NoAccess | ModelGone) or (is_down and isinstance(error, ProviderError)):
+        again_s = random.uniform(0, A_MOMENT_S)  # noqa: S311
+        return Outcome(TaskState.QUEUED, f"{error.code}:{error.reason}"[:60], again_s, gives_back=True)
     code = (
         f"{error.code}:{error.reason}"
         if isinstance(error, AgentError)

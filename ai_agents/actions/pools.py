@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from ai_agents.agents import AGENTS
 from ai_agents.models import AgentPool
-from crm import events
+from crm import clock, events
 from crm.actions.audit import audit
 from crm.errors import OutOfBounds
 from crm.models import Actor, ActorKind
@@ -51,24 +51,17 @@ def pause_agents(kind: str, *, by: Actor, because: str = "") -> AgentPool:
     scale_agents.
     """
     pool = _locked(kind, by)
+    pool.paused_at = pool.paused_at or clock.now()
     pool.paused, pool.paused_because = True, because[:200]
-    return _changed(pool, "paused", "paused_because", by=by)
+    return _changed(pool, "paused", "paused_because", "paused_at", by=by)
 
 
 @transaction.atomic
 def resume_agents(kind: str, *, by: Actor) -> AgentPool:
     """Go on claiming. Errors as scale_agents."""
     pool = _locked(kind, by)
-    pool.paused, pool.paused_because = False, ""
-    return _changed(pool, "paused", "paused_because", by=by)
-
-
-@transaction.atomic
-def pause_all(*, because: str) -> None:
-    """The engine's own brake: the provider refuses us, until a person acts."""
-    for pool in AgentPool.objects.select_for_update().filter(paused=False).order_by("pk"):
-        pool.paused, pool.paused_because = True, because[:200]
-        _changed(pool, "paused", "paused_because", by=Actor.system())
+    pool.paused, pool.paused_because, pool.paused_at = False, "", None
+    return _changed(pool, "paused", "paused_because", "paused_at", by=by)
 
 
 def _locked(kind: str, by: Actor) -> AgentPool:
@@ -79,7 +72,7 @@ def _locked(kind: str, by: Actor) -> AgentPool:
 
 def _changed(pool: AgentPool, *fields: str, by: Actor) -> AgentPool:
     pool.save_changed(*fields)
-    values = {name: getattr(pool, name) for name in fields}
+    values = {name: getattr(pool, name) for name in fields if name != "paused_at"}
     audit("agentpool.changed", f"changed {', '.join(fields)}", by=by, target=pool, values=values)
     events.publish(events.AgentPoolChanged(pool.kind))
     return pool

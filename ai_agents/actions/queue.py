@@ -197,18 +197,19 @@ def _cancel(where: str, params: list, *, error: str) -> int:
     return len(rows)
 
 
-def next_due_s() -> float | None:
-    """Seconds until a queued task of a pool that may run falls due (0 or less: now); None: none is queued."""
+def next_due() -> dict[str, float]:
+    """For each pool that may run and has something queued: seconds until the first falls due (0 or less:
+    now).
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT min(extract(epoch FROM next.run_after - statement_timestamp())) "  # noqa: S608
+            "SELECT kind, extract(epoch FROM next.run_after - statement_timestamp()) "  # noqa: S608
             "FROM ai_agents_agentpool AS pool, "
             f"LATERAL (SELECT run_after FROM {_TABLE} WHERE kind = pool.kind AND state = 'queued' "
             "  ORDER BY run_after LIMIT 1) AS next "
             "WHERE NOT pool.paused AND pool.target > 0"
         )
-        [seconds] = cursor.fetchone()
-    return None if seconds is None else float(seconds)
+        return {kind: float(seconds) for kind, seconds in cursor.fetchall()}
 
 
 def today() -> date:

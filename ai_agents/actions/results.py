@@ -2,14 +2,15 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from ai_agents.actions import budget, pools, queue
+from ai_agents.actions import budget, queue
 from ai_agents.actions.calls import record_calls
 from ai_agents.actions.follow_on import FOLLOW_ON
 from ai_agents.actions.outcomes import DONE, Outcome, outcome_of
@@ -30,6 +31,9 @@ class Ended:
     calls: list[CallRecord] = field(default_factory=list)
     result: Any = None
     error: BaseException | None = None
+    probe: UUID | None = None  # of the circuit that this run tries
+    model: str = ""
+    is_heard: bool = False  # by the circuits
 
     @property
     def spent(self) -> Decimal:
@@ -43,8 +47,9 @@ class Ended:
         )
 
 
-def end_runs(ended: Sequence[Ended]) -> int:
+def end_runs(ended: Sequence[Ended], *, down: Collection[str] = ()) -> int:
     """Book and store these runs. Returns how many came too late: their lease had gone to somebody else.
+    `down`: models whose circuit is open.
 
     Calls are booked first and in any case. Results of a kind are stored together; when one of them cannot be
     stored the rest is tried one by one and that one dies `not_stored`.
@@ -54,7 +59,7 @@ def end_runs(ended: Sequence[Ended]) -> int:
     with transaction.atomic():
         record_calls([(run.task, run.calls) for run in ended])
     failed = [run for run in ended if run.error]
-    late = _end_failed(failed) if failed else 0
+    late = _end_failed(failed, down) if failed else 0
     for kind, runs in _batches([run for run in ended if not run.error]):
         late += _store(kind, runs)
     return late
@@ -73,13 +78,11 @@ def _batches(runs: Sequence[Ended]) -> list[tuple[str, list[Ended]]]:
     return [(kind, batches[kind, turn]) for kind, turn in sorted(batches)]
 
 
-def _end_failed(runs: Sequence[Ended]) -> int:
+def _end_failed(runs: Sequence[Ended], down: Collection[str]) -> int:
     """Runs that ended in an error: back to the queue, or dead."""
-    outcomes = [(run, outcome_of(run.task, run.error)) for run in runs if run.error]
-    late = _finish(outcomes)
-    for reason in {outcome.pauses_pools for _, outcome in outcomes if outcome.pauses_pools}:
-        pools.pause_all(because=reason)
-    return late
+    return _finish(
+        [(run, outcome_of(run.task, run.error, is_down=run.model in down)) for run in runs if run.error]
+    )
 
 
 def _store(kind: str, runs: Sequence[Ended]) -> int:

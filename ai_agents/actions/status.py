@@ -1,16 +1,17 @@
 """What crm and its screens may know of the agents; `ai_agents.apps` puts these behind `crm.ports`."""
 
+import json
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from ai_agents.actions.budget import CALLS_PER_RUN
 from ai_agents.actions.calls import price_of
-from ai_agents.agents import AGENTS, NAMES
+from ai_agents.actions.health import SILENT_S, STALE_S, STATE, Trouble, troubles
+from ai_agents.agents import AGENTS
 from ai_agents.llm.prices import Price
 from ai_agents.llm.providers import Provider, current_provider
 from ai_agents.models import AgentTask, TaskState
@@ -19,22 +20,14 @@ from crm.ports import AIStatus
 
 TOKENS_OF_ANALYSIS = (1_200, 300)  # in and out, of a lead with one inquiry and a note
 PROMPT_BYTES = 6_000  # of the instructions and a lead with one inquiry and a note
-PUMP_SILENT_S = 120
 
-_STATUS = """
+_STATUS = f"""
 SELECT (SELECT coalesce(sum(target), 0) FROM ai_agents_agentpool WHERE NOT paused),
-       (SELECT array_agg(kind ORDER BY kind DESC) FROM ai_agents_agentpool WHERE paused),
-       (SELECT string_agg(DISTINCT nullif(paused_because, ''), ' ') FROM ai_agents_agentpool WHERE paused),
        (SELECT count(*) FROM (SELECT 1 FROM ai_agents_agenttask WHERE state = 'queued' LIMIT 1000) AS first),
-       budget.spent, budget.cap - budget.spent - budget.reserved,
-       (SELECT info ->> 'model' FROM ai_agents_pumplease ORDER BY until DESC LIMIT 1),
-       EXISTS (SELECT 1 FROM ai_agents_agenttask WHERE state = 'queued'
-               AND run_after < now() - %(silent_s)s * interval '1 second')
-       AND NOT EXISTS (SELECT 1 FROM crm_heartbeat WHERE name = 'cluster:ai'
-                       AND at > now() - %(silent_s)s * interval '1 second')
-FROM (SELECT 1) AS one LEFT JOIN ai_agents_budget AS budget
-     ON budget.scope = 'all' AND budget.day = (now() AT TIME ZONE 'UTC')::date
-"""
+       (SELECT spent FROM ai_agents_budget
+        WHERE scope = 'all' AND day = (now() AT TIME ZONE 'UTC')::date),
+       ({STATE})
+"""  # noqa: S608  two statements of our own
 
 
 def price_of_analysis(n: int) -> Decimal:
@@ -56,39 +49,40 @@ def ai_status() -> AIStatus:
     provider = current_provider()
     if not provider.is_on:
         return AIStatus()
-    with connection.cursor() as cursor:
-        cursor.execute(_STATUS, {"silent_s": PUMP_SILENT_S})
-        running, paused, because, queued, spent, room, model, is_silent = cursor.fetchone()
-    cap = Decimal(str(settings.AI_DAILY_BUDGET_USD))
-    room = cap if room is None else room
+    running, queued, spent, state = _read(provider)
+    found = troubles(provider, state, least_usd=_set_aside(provider))
     return AIStatus(
         provider=provider.name,
-        model=model or provider.models[0],
+        model=(state["used"] or {}).get("model") or provider.models[0],
         is_on=True,
         is_sample=provider.is_sample,
         running=running,
         queued=queued,
         spent_today_usd=spent or Decimal(0),
-        budget_usd=cap,
-        trouble=_trouble(paused or [], because or "", room <= 0 or room < _set_aside(provider), is_silent),
+        budget_usd=Decimal(str(settings.AI_DAILY_BUDGET_USD)),
+        trouble=found[0].text if found else "",
     )
+
+
+def current_troubles() -> list[Trouble]:
+    """What keeps the agents from working now, the worst first. Two queries."""
+    provider = current_provider()
+    if not provider.is_on:
+        return []
+    return troubles(provider, _read(provider)[3], least_usd=_set_aside(provider))
+
+
+def _read(provider: Provider) -> tuple[int, int, Decimal | None, dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_STATUS, {"silent_s": SILENT_S, "stale_s": STALE_S, "provider": provider.name})
+        running, queued, spent, state = cursor.fetchone()
+    return running, queued, spent, json.loads(state) if isinstance(state, str) else state
 
 
 def _set_aside(provider: Provider) -> Decimal:
     """What a pump sets aside before it analyses one lead: with less than that left it claims nothing."""
     price = price_of(provider.name, provider.models[0], clock.now().date())
     return price.worst(PROMPT_BYTES, max_tokens=AGENTS["lead_analysis"].max_tokens) * CALLS_PER_RUN
-
-
-def _trouble(paused: list[str], because: str, is_spent: bool, is_silent: bool) -> str:
-    if paused:
-        names = _(" and ").join(NAMES.get(kind, kind) for kind in paused)
-        return f"{ngettext('%s is paused.', '%s are paused.', len(paused)) % names} {because}".rstrip()
-    if is_spent:
-        return _("Today's AI budget is spent; tasks wait until tomorrow.")
-    if is_silent:
-        return _("AI tasks are waiting and nothing works on them.")
-    return ""
 
 
 def pending(lead_ids: Iterable[int]) -> dict[int, str]:

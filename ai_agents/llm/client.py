@@ -17,10 +17,10 @@ import openai
 import orjson
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
-from ai_agents.errors import NoAccess, ProviderError, RateLimited, TimedOut, WrongRequest
+from ai_agents.errors import ModelGone, NoAccess, ProviderError, RateLimited, TimedOut, WrongRequest
 from ai_agents.llm.base import Reply
 from ai_agents.llm.prices import estimate_tokens
-from ai_agents.llm.providers import Provider, model_ids, pick_model
+from ai_agents.llm.providers import Provider, model_ids
 
 MAX_RETRY_AFTER_S = 3600.0
 # Idle connections are let go before any server does it, or a call would go out on a closing one.
@@ -78,14 +78,17 @@ class ModelClient:
             request_id=response.headers.get("x-request-id", ""),
         )  # fmt: skip
 
-    async def pick_model(self, *, timeout_s: float = 5.0) -> str:
-        """The model to use, by GET /models; the first wanted when the list cannot be had."""
+    async def offered_models(self, *, timeout_s: float = 5.0) -> tuple[str, ...]:
+        """Those of the wanted models that GET /models names, in our order; all of them when the list cannot
+        be had, or names none.
+        """
         wanted = self.provider.models
         with contextlib.suppress(TimeoutError, openai.OpenAIError, ValueError):
             async with asyncio.timeout(timeout_s):
                 raw = await self._openai.models.with_raw_response.list()
-            return pick_model(wanted, model_ids(orjson.loads(raw.http_response.content)))
-        return wanted[0]
+            offered = set(model_ids(orjson.loads(raw.http_response.content)))
+            return tuple(model for model in wanted if model in offered) or wanted
+        return wanted
 
 
 def read_reply(body: bytes, *, prompt: str, max_tokens: int, asked: str, request_id: str = "") -> Reply:
@@ -155,7 +158,9 @@ def _by_status(error: openai.APIStatusError) -> ProviderError:
         return RateLimited(reason, retry_after_s=_retry_after(error.response.headers.get("retry-after")))
     if status in (401, 402, 403):
         return NoAccess(reason)
-    if status in (400, 404, 413, 422):
+    if status == 404:
+        return ModelGone(reason, _message(error))
+    if status in (400, 413, 422):
         return WrongRequest(reason, _message(error))
     return ProviderError(reason)
 

@@ -8,7 +8,9 @@ A fault is `{"mode": M, "share": 0.3, "times": 5, "match": "text"}`: it meets re
 `match`, that share of them (by request number, not by chance), at most `times` times. Modes: `429` (with
 `retry_after`, seconds), any other status as `500`, `hang`, `drip` (a blank byte each `every_s`), `reset`,
 `malformed`, `truncated`, `empty`, `fenced`, `extra_key`, `percent` ("85%"), `out_of_range` (101), `nan`,
-`refusal`, `content_filter`, `prose`, `hostile`, `obedient`, `not_json_body`, `no_usage`, `wrong_usage`.
+`refusal`, `content_filter`, `prose`, `hostile`, `obedient`, `not_json_body`, `no_usage`, `wrong_usage`,
+`slow` (answers after `delay_s`), `dear` (reports that the call cost `cost_usd`), `cut` (the connection ends
+in the middle of the body).
 """
 
 import asyncio
@@ -39,6 +41,8 @@ class Fault:
     match: str = ""
     retry_after: str = ""
     every_s: float = 1.0
+    delay_s: float = 0.0
+    cost_usd: float = 0.0
     seen: int = 0
     used: int = 0
 
@@ -180,8 +184,15 @@ class ScriptedModel:
             raise ConnectionResetError("as scripted")  # uvicorn closes the connection without an answer
         elif mode == "not_json_body":
             await _reply(send, 200, b"<html>502 Bad gateway</html>")
+        elif mode == "cut":
+            await _cut(send, json.dumps(completion(request, asked, "ok")).encode())
         else:
-            await _reply(send, 200, completion(request, asked, mode))
+            if fault and fault.delay_s:
+                await asyncio.sleep(fault.delay_s)
+            body = completion(request, asked, mode)
+            if fault and mode == "dear":
+                body["usage"]["estimated_cost"] = fault.cost_usd
+            await _reply(send, 200, body)
 
 
 def completion(request: dict[str, Any], asked: answers.Asked, mode: str) -> dict[str, Any]:
@@ -268,6 +279,14 @@ async def _reply(
     start = [JSON, (b"content-length", str(len(raw)).encode()), *(headers or [])]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": raw})
+
+
+async def _cut(send: Send, raw: bytes) -> None:
+    """Promise the whole body, send half of it, hang up."""
+    start = [JSON, (b"content-length", str(len(raw)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": start})
+    await send({"type": "http.response.body", "body": raw[: len(raw) // 2], "more_body": True})
+    raise ConnectionResetError("as scripted")
 
 
 async def _until_gone(receive: Receive) -> None:

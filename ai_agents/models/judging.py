@@ -10,7 +10,9 @@ from crm.models.base import choices_known
 
 
 class CircuitState(models.TextChoices):
-    """closed: calls go through. open: none does until `retry_at`. half_open: one call tries."""
+    """closed: calls go through. open: none does until `retry_at`. half_open: one call tries; when nothing was
+    heard of it by `retry_at`, another may.
+    """
 
     CLOSED = "closed"
     OPEN = "open"
@@ -24,7 +26,15 @@ class ProviderHealth(models.Model):
     model = models.CharField(max_length=120)
     state = models.CharField(max_length=9, choices=CircuitState, default=CircuitState.CLOSED)
     failures = models.PositiveIntegerField(default=0, help_text="in a row")
+    recent = models.CharField(
+        max_length=20, blank=True, default="", db_default="", help_text="the last calls: + answered, - failed"
+    )
+    opens = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="times in a row that it opened"
+    )
     reason = models.CharField(max_length=200, blank=True, help_text="of the last failure")
+    ms = models.PositiveIntegerField(default=0, db_default=0, help_text="of a call, a moving average")
+    slow_since = models.DateTimeField(null=True, blank=True)
     opened_at = models.DateTimeField(null=True, blank=True)
     retry_at = models.DateTimeField(null=True, blank=True, help_text="from when one call may try")
     probe = models.UUIDField(null=True, blank=True, help_text="the token of the call that tries")

@@ -19,10 +19,14 @@ class AgentPool(VersionedRecord):
     kind = models.CharField(max_length=40, unique=True)
     provider = models.CharField(max_length=20, blank=True, help_text="empty: as AI_PROVIDER says")
     model = models.CharField(max_length=120, blank=True, help_text="empty: as AI_MODEL says")
-    min_concurrency = models.PositiveSmallIntegerField(default=0)
+    min_concurrency = models.PositiveSmallIntegerField(default=0)  # what the autoscaler keeps ready
     max_concurrency = models.PositiveSmallIntegerField(default=64)
     target = models.PositiveSmallIntegerField(default=2, help_text="calls in flight at a time")
+    is_auto = models.BooleanField(
+        default=False, db_default=False, help_text="the autoscaler moves the target"
+    )
     rpm = models.PositiveIntegerField(default=0, help_text="requests a minute, 0 = no limit")
+    paced_until = models.DateTimeField(null=True, blank=True, help_text="calls up to then are given away")
     budget_day_usd = models.DecimalField(
         max_digits=12, decimal_places=4, null=True, blank=True, help_text="NULL: only the overall budget"
     )
@@ -31,13 +35,14 @@ class AgentPool(VersionedRecord):
     )
     paused = models.BooleanField(default=False)
     paused_because = models.CharField(max_length=200, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("kind",)
         constraints = [
-            models.CheckConstraint(
+            models.CheckConstraint(  # a person may set a target below what the autoscaler keeps ready
                 name="ai_agents_agentpool_target_in_bounds",
-                condition=Q(target__gte=F("min_concurrency"), target__lte=F("max_concurrency")),
+                condition=Q(target__lte=F("max_concurrency"), min_concurrency__lte=F("max_concurrency")),
             ),
             models.CheckConstraint(name="ai_agents_agentpool_max_256", condition=Q(max_concurrency__lte=256)),
             models.CheckConstraint(
@@ -206,6 +211,7 @@ class Budget(models.Model):
     cap = models.DecimalField(max_digits=12, decimal_places=6)
     reserved = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))
     spent = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))
+    stopped_at = models.DateTimeField(null=True, blank=True, help_text="when it first did not reach")
 
     class Meta:
         constraints = [

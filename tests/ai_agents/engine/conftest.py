@@ -107,7 +107,7 @@ class Engine:
         """Concurrency of the two pools. Drafts are off unless wanted."""
         pools = {"lead_analysis": analyses, "follow_up": drafts}
         for kind, target in pools.items():
-            AgentPool.objects.filter(kind=kind).update(target=target)
+            AgentPool.objects.filter(kind=kind).update(target=target, is_auto=False)
 
     def pump(self, **timing: Any) -> Pump:
         """A pump that has its slot."""

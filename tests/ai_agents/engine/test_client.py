@@ -11,6 +11,7 @@ import pytest
 from ai_agents.errors import (
     AgentError,
     BadAnswer,
+    ModelGone,
     NoAccess,
     ProviderError,
     RateLimited,
@@ -72,7 +73,7 @@ def test_the_same_facts_bring_the_same_answer_and_quotes_are_verbatim(scripted: 
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [("400", WrongRequest), ("401", NoAccess), ("402", NoAccess), ("403", NoAccess), ("404", WrongRequest),
+    [("400", WrongRequest), ("401", NoAccess), ("402", NoAccess), ("403", NoAccess), ("404", ModelGone),
      ("408", ProviderError), ("422", WrongRequest), ("429", RateLimited), ("500", ProviderError),
      ("503", ProviderError)],
 )  # fmt: skip
@@ -167,12 +168,12 @@ def test_a_model_without_a_price_is_taken_for_a_dear_one():
     assert shipped_price("scripted", "nobody/knows").usd_out == 0
 
 
-def test_the_first_wanted_model_that_is_offered_is_used(scripted: ScriptedServer):
-    async def pick(*wanted: str) -> str:
+def test_wanted_models_that_are_not_offered_are_left_out(scripted: ScriptedServer):
+    async def offered(*wanted: str) -> tuple[str, ...]:
         provider = type(scripted.provider)("scripted", scripted.url, "k", wanted)
         async with ModelClient(provider) as client:
-            return await client.pick_model()
+            return await client.offered_models()
 
-    scripted.script.set({"models": ["new", "old"]})
-    assert asyncio.run(pick("gone", "new", "old")) == "new"
-    assert asyncio.run(pick("gone", "gone too")) == "gone"
+    scripted.script.set({"models": ["old", "new"]})
+    assert asyncio.run(offered("gone", "new", "old")) == ("new", "old")
+    assert asyncio.run(offered("gone", "gone too")) == ("gone", "gone too"), "a list may be incomplete"

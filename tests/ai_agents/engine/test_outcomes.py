@@ -6,6 +6,7 @@ from ai_agents.actions.outcomes import BACKOFF_MOST_S, MOST_RATE_LIMITED, backof
 from ai_agents.errors import (
     BadAnswer,
     Interrupted,
+    ModelGone,
     NoAccess,
     ProviderError,
     RateLimited,
@@ -25,7 +26,7 @@ def a_task(attempts: int = 1, rate_limited: int = 0) -> AgentTask:
     [
         (BadAnswer("not_json"), "invalid_output:not_json"),
         (Refused("content_filter"), "refused:content_filter"),
-        (WrongRequest("http_404"), "wrong_request:http_404"),
+        (WrongRequest("http_422"), "wrong_request:http_422"),
     ],
 )
 def test_what_asking_again_cannot_mend_is_dead_at_once(error, code):
@@ -55,11 +56,20 @@ def test_the_twentieth_429_ends_it():
     assert outcome_of(a_task(rate_limited=MOST_RATE_LIMITED - 1), RateLimited()).state == TaskState.DEAD
 
 
-def test_a_refused_key_pauses_the_pools_and_costs_the_task_nothing():
-    outcome = outcome_of(a_task(3), NoAccess("http_401"))
+@pytest.mark.parametrize("error", [NoAccess("http_401"), ModelGone("http_404")])
+def test_a_refused_key_and_a_model_that_is_gone_cost_the_task_nothing(error):
+    outcome = outcome_of(a_task(3), error)
     assert outcome.state == TaskState.QUEUED
     assert outcome.gives_back
-    assert "401" in outcome.pauses_pools
+    assert outcome.error == f"{error.code}:{error.reason}"
+
+
+@pytest.mark.parametrize("error", [ProviderError("http_500"), TimedOut()])
+def test_a_failure_while_the_model_is_known_to_be_down_is_not_the_tasks(error):
+    outcome = outcome_of(a_task(3), error, is_down=True)
+    assert outcome.state == TaskState.QUEUED
+    assert outcome.gives_back
+    assert outcome_of(a_task(3), KeyError("a bug of ours"), is_down=True).state == TaskState.DEAD
 
 
 def test_a_drained_task_goes_back_as_it_was():

@@ -1,6 +1,7 @@
 """Steering the pools, and what screens are told."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
 
@@ -10,7 +11,7 @@ from django.core.management import CommandError, call_command
 from ai_agents.actions import pools
 from ai_agents.actions.requests import request_analysis
 from ai_agents.models import AgentPool, AgentTask, ModelPrice
-from crm import ports
+from crm import clock, ports
 from crm.errors import OutOfBounds, PermissionRefused
 from crm.models import Actor, Role
 from tests.factories import make_admin, make_lead, make_user
@@ -27,13 +28,15 @@ def test_a_fresh_install_has_three_analysts_and_two_writers_shown_running():
     assert ports.ai_status().running == 5
 
 
+@clock.frozen(datetime(2026, 3, 2, 9, 30, tzinfo=UTC))
 def test_an_admin_scales_pauses_and_resumes():
     by = Actor.of(make_admin())
     assert pools.scale_agents("lead_analysis", target=64, by=by).target == 64
     assert pools.pause_agents("lead_analysis", by=by, because="Holiday.").paused
-    assert ports.ai_status().trouble == "LeadAnalysisAgent is paused. Holiday."
+    assert ports.ai_status().trouble == "LeadAnalysisAgent is paused since 09:30. Holiday."
     pools.pause_agents("follow_up", by=by)
-    assert ports.ai_status().trouble == "LeadAnalysisAgent and FollowUpAgent are paused. Holiday."
+    said = ports.ai_status().trouble
+    assert said == "LeadAnalysisAgent and FollowUpAgent are paused since 09:30. Holiday."
     pools.resume_agents("follow_up", by=by)
     assert not pools.resume_agents("lead_analysis", by=by).paused
     assert ports.ai_status().trouble == ""

@@ -15,7 +15,7 @@ from ai_agents.actions import outcomes, pools
 from ai_agents.actions.requests import request_analysis
 from ai_agents.actions.status import ai_status, pending
 from ai_agents.agents.lead_analysis import LeadAnalysisAgent
-from ai_agents.models import AgentCall, AgentPool, AgentTask, Budget, ModelPrice, PumpLease, TaskState
+from ai_agents.models import AgentCall, AgentTask, Budget, ModelPrice, PumpLease, TaskState
 from ai_agents.pump import Pump
 from ai_agents.tasks import run_pump
 from crm.models import Actor, FollowUp, Heartbeat, Lead, Score, ScoreKind
@@ -60,19 +60,6 @@ def test_rate_limits_burn_no_attempt_and_the_pump_slows_down_and_recovers(engine
     throttle = pump._throttles["lead_analysis"]
     assert throttle.cut_at > 0, "the limit fell"
     assert throttle.limit > 1, "and rises again"
-
-
-def test_most_calls_failing_loses_nothing(engine: Engine):
-    engine.target(16)
-    engine.queue(30)
-    engine.server.fail("500", share=0.7)
-    engine.run()
-    states = engine.states()
-    assert states["done"] + states["dead"] == 30
-    assert states["done"] > 5
-    assert set(AgentTask.objects.filter(state="dead").values_list("attempts", flat=True)) == {3}
-    assert engine.server.seen()["requests"] == sum(AgentTask.objects.values_list("attempts", flat=True))
-    assert engine.server.seen()["requests"] == AgentCall.objects.count()
 
 
 @pytest.mark.parametrize("mode", ["hang", "drip"])
@@ -249,15 +236,6 @@ def test_a_database_that_drops_every_connection_costs_no_task(engine: Engine):
     engine.run()
     assert engine.states() == {"done": 60}
     assert model_scores() == 60
-
-
-def test_a_refused_key_pauses_every_pool_and_keeps_the_work(engine: Engine):
-    engine.queue(5)
-    engine.server.fail("401")
-    engine.run()
-    assert set(AgentPool.objects.values_list("paused", flat=True)) == {True}
-    assert engine.states() == {"queued": 5}
-    assert "refuses the key" in ai_status().trouble
 
 
 def test_a_result_that_cannot_be_stored_dies_alone(engine: Engine, monkeypatch):

@@ -131,6 +131,7 @@ def test_leases_do_not_listen_to_the_clock_of_this_machine(queued):
         assert queue.renew([task], lease_s=30) == set()
 
 
+@pytest.mark.slow
 def test_a_claim_from_ten_thousand_rows_of_three_kinds_takes_milliseconds(queued):
     fill(10_000, (KIND, "follow_up", "reply_triage"))
     AgentPool.objects.filter(kind=KIND).update(max_concurrency=256, target=256)
