@@ -193,9 +193,10 @@ def _contact(rows: _Rows, story: Story, lead: Lead, account: Account | None, *, 
     ):
         if norm:
             rows.points.append(ContactPoint(contact=contact, kind=kind, raw=raw, norm=norm, is_primary=True))
-    personal = {KeyKind.EMAIL, KeyKind.PHONE}
     rows.keys += [
-        MatchKey(contact=contact, kind=kind, value=value) for kind, value in identity.keys if kind in personal
+        MatchKey(contact=contact, kind=kind, value=value)
+        for kind, value in identity.keys
+        if kind != KeyKind.DOMAIN  # where somebody works is found by the account
     ]
     return contact
 

@@ -27,7 +27,6 @@ from crm.models import (
     FollowUpState,
     Inquiry,
     InquiryState,
-    KeyKind,
     Lead,
     LeadKind,
     LeadSource,
@@ -220,9 +219,7 @@ def _add_identity(rows: _Rows, story: Story, lead: Lead) -> None:
     ):
         if norm:
             rows.points.append(ContactPoint(lead=lead, kind=kind, raw=raw, norm=norm, is_primary=True))
-    # private people share one domain, which is nobody's company
-    keys = [key for key in identity.keys if story.company or key[0] != KeyKind.DOMAIN]
-    rows.keys += [MatchKey(lead=lead, kind=kind, value=value) for kind, value in keys]
+    rows.keys += [MatchKey(lead=lead, kind=kind, value=value) for kind, value in identity.keys]
     lead.search_text = identity.search_text
 
 

@@ -233,7 +233,9 @@ def office_hour(moment: datetime) -> datetime:
 
 
 def _address(first: str, last: str, company: str, number: int) -> str:
-    """An address that belongs to nobody; the number keeps namesakes apart."""
+    """An address that belongs to nobody; the number keeps namesakes apart. Private people have a domain of
+    their own, too: one that they shared would make them look like one company's.
+    """
     plain = f"{first}.{last}".translate(_PLAIN).lower().encode("ascii", "ignore").decode()
     words = "".join(char for char in company.lower() if char.isascii() and char.isalnum())
-    return f"{plain}@{words}{number}.example" if words else f"{plain}.{number}@post.example"
+    return f"{plain}@{words or 'post'}{number}.example"

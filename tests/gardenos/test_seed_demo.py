@@ -15,6 +15,7 @@ from ai_agents.models import AgentCall, AgentTask
 from ai_agents.prompts import load
 from crm.actions.counts import fold_dashboard_counts
 from crm.actions.identity import normalise_phone
+from crm.actions.match_keys import wrong_match_keys
 from crm.models import (
     Account,
     Actor,
@@ -25,6 +26,7 @@ from crm.models import (
     Inquiry,
     Lead,
     LeadSource,
+    MatchKey,
     Message,
     Opportunity,
     Score,
@@ -78,6 +80,13 @@ def test_removing_them_leaves_every_table_as_it_was(noon):
     assert everything() != before
     assert seed(clear=True).startswith("Removed 40 sample leads")
     assert everything() == before
+
+
+def test_match_keys_of_samples_are_what_their_data_says(noon):
+    make_admin()
+    seed(leads=120)
+    assert MatchKey.objects.filter(kind="domain").count() >= 120
+    assert [found for found in wrong_match_keys() if found] == []
 
 
 def test_real_data_stays_when_samples_go(noon):
