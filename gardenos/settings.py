@@ -9,7 +9,7 @@ import pghistory
 from gardenos.databases import data_dir, database_settings, embedded_secret
 from gardenos.env import Env, why_no_network, why_no_time_zone
 from gardenos.mail_settings import mail_settings, why_no_sender
-from gardenos.scripted_address import scripted_address
+from gardenos.noted_addresses import SCRIPTED_LLM, SITE, noted_address, own_address
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
@@ -41,9 +41,10 @@ DATABASE_READ_URL = env.url("DATABASE_READ_URL", schemes=("postgres", "postgresq
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- identity ----------------------------------------------------------------------------------------------
-SITE_URL = env.url("SITE_URL", f"http://{GARDENOS_BIND}:{GARDENOS_PORT}", schemes=("http", "https")).rstrip(
-    "/"
-)
+OWN_ADDRESS = own_address(GARDENOS_BIND, GARDENOS_PORT)
+SITE_URL = env.url(
+    "SITE_URL", noted_address(GARDENOS_DATA_DIR, SITE) or OWN_ADDRESS, schemes=("http", "https")
+).rstrip("/")
 IS_HTTPS = SITE_URL.startswith("https://")
 _LOCAL_HOSTS = "localhost,127.0.0.1,[::1]"
 SECRET_KEY = env.text("SECRET_KEY", secret=True)
@@ -261,7 +262,9 @@ AI_DAILY_BUDGET_USD = env.number("AI_DAILY_BUDGET_USD", 5, least=0, most=100_000
 OPENAI_BASE_URL = env.url("OPENAI_BASE_URL", schemes=("http", "https"))
 OPENAI_API_KEY = env.text("OPENAI_API_KEY", secret=True)
 DEEPINFRA_API_KEY = env.text("DEEPINFRA_API_KEY", secret=True)
-SCRIPTED_LLM_URL = env.url("SCRIPTED_LLM_URL", scripted_address(GARDENOS_DATA_DIR), schemes=("http",))
+SCRIPTED_LLM_URL = env.url(
+    "SCRIPTED_LLM_URL", noted_address(GARDENOS_DATA_DIR, SCRIPTED_LLM), schemes=("http",)
+)
 if AI_PROVIDER == "deepinfra" and not DEEPINFRA_API_KEY:
     env.refuse("DEEPINFRA_API_KEY", "is required with AI_PROVIDER=deepinfra")
 if AI_PROVIDER == "openai_compatible" and not (OPENAI_BASE_URL and OPENAI_API_KEY):

@@ -106,6 +106,14 @@ def doctor(run: Run) -> int:
     ).returncode
 
 
+def site_url(run: Run) -> str:
+    """What a command in another terminal writes into its links, where GARDENOS_PORT is not set."""
+    environment = {"PATH": os.environ["PATH"], "GARDENOS_DATA_DIR": str(run.data)}
+    command = [sys.executable, "manage.py", "config", "--json"]
+    said = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, check=True).stdout
+    return next(row["value"] for row in json.loads(said) if row["name"] == "SITE_URL")
+
+
 def until(question: Callable[[], bool], within_s: float, say: Callable[[], str] = lambda: "") -> None:
     give_up = time.monotonic() + within_s
     while not question():
@@ -143,8 +151,10 @@ def test_the_first_start_makes_everything_and_shows_a_password_once(up: Callable
     assert first.get("/livez") == first.get("/readyz") == 200
     assert first.get("/metrics") == 200
     until(lambda: doctor(first) == 0, 60, lambda: first.said)
+    assert site_url(first) == f"http://127.0.0.1:{first.port}"
     assert first.end(signal.SIGINT) == 0
     assert first.processes() == {}
+    assert site_url(first) == "http://127.0.0.1:8000"
     second = up()
     began = time.monotonic()
     second.wait_for("Ctrl-C stops everything")
@@ -160,8 +170,10 @@ def test_a_killed_supervisor_takes_everything_along_and_the_next_start_needs_no_
     killed.wait_for("Ctrl-C stops everything")
     killed.process.kill()
     killed.process.wait()
+    (killed.data / "site_url").write_text("http://127.0.0.1:1")  # of a run before that
     again = up(port=killed.port)  # type: ignore[arg-type]
     again.wait_for("Ctrl-C stops everything")
+    assert f"is ready: http://127.0.0.1:{killed.port}/" in again.said
     assert again.get("/readyz") == 200
     assert again.end() == 0
     assert again.processes() == {}

@@ -21,10 +21,11 @@ from crm.models import User
 from crm.tasks import CLUSTERS
 from gardenos.databases import embedded_database
 from gardenos.embedded_postgres import EmbeddedPostgres, ServerError, configured_server
+from gardenos.env import Env
 from gardenos.failures import database_line
+from gardenos.noted_addresses import SCRIPTED_LLM, SITE, note_address
 from gardenos.processes import die_with_parent
 from gardenos.running_alone import AlreadyRunning, RunLocks, free_port, is_wildcard, port_trouble
-from gardenos.scripted_address import note_scripted_address
 from gardenos.static_build import collect_static
 from gardenos.supervisor import Child, Supervisor, child_environment
 
@@ -52,7 +53,7 @@ class Command(BaseCommand):
             die_with_parent(signal.SIGTERM)
         self.supervisor = Supervisor(self.say)
         self.server: EmbeddedPostgres | None = None
-        self.has_noted_address = False
+        self.noted: list[str] = []
         code = 0
         try:
             self.start()
@@ -94,14 +95,14 @@ class Command(BaseCommand):
             first_login = create_first_admin()
             done(_introduced(*first_login) if first_login else "as before")
         connections.close_all()  # what follows is done by others
+        address = Env().text("SITE_URL").rstrip("/") or settings.OWN_ADDRESS  # not that of a run before
+        self.note(SITE, address)
         with self.step("agents") as done:
             done(self.start_model())
         with self.step("queues") as done:
             done(self.start_clusters())
         with self.step("web") as done:
             done(self.start_web())
-        host = "localhost" if is_wildcard(bind) else bind
-        address = settings.SITE_URL if not is_wildcard(bind) else f"http://{host}:{port}"
         self.say(f"\nGardenOS is ready: {address}/")
         if first_login:
             self.say(f"  Sign in as {first_login[0].email} with the password above.")
@@ -145,8 +146,7 @@ class Command(BaseCommand):
         provider = current_provider()
         if provider.is_sample and not os.environ.get("SCRIPTED_LLM_URL"):
             port = free_port()
-            note_scripted_address(settings.GARDENOS_DATA_DIR, f"http://127.0.0.1:{port}/v1")
-            self.has_noted_address = True
+            self.note(SCRIPTED_LLM, f"http://127.0.0.1:{port}/v1")
             self.run("scripted model", "scripted_llm", "--port", str(port))
             return "sample answers (set DEEPINFRA_API_KEY for a real model)"
         return _said_by(provider)
@@ -170,6 +170,10 @@ class Command(BaseCommand):
                 raise CannotStart(f"/readyz was not 200 within {READY_S} s; run manage.py doctor")
             time.sleep(0.1)
         return f"/readyz answers on port {settings.GARDENOS_PORT}"
+
+    def note(self, name: str, address: str) -> None:
+        note_address(settings.GARDENOS_DATA_DIR, name, address)
+        self.noted.append(name)
 
     def run(self, name: str, *words: str) -> None:
         """Keep a manage.py command running."""
@@ -195,8 +199,8 @@ class Command(BaseCommand):
             self.say("\nstopping ...")
         began = time.monotonic()
         self.supervisor.stop()
-        if self.has_noted_address:
-            note_scripted_address(settings.GARDENOS_DATA_DIR, "")
+        for name in self.noted:
+            note_address(settings.GARDENOS_DATA_DIR, name, "")
         if self.server:
             self.server.release(everyone=True)
         self.supervisor.sweep()
