@@ -34,6 +34,23 @@ def test_the_commands_of_the_readme_exist():
     assert set(re.findall(r"manage\.py ([a-z_]+)", text)) <= set(get_commands())
 
 
+def test_the_page_of_commands_holds_every_command_of_ours_once_and_no_other():
+    page = (REPOSITORY / "docs" / "operations" / "commands.md").read_text()
+    ours = {name for name, app in get_commands().items() if app in {"gardenos", "crm", "ai_agents"}}
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted(ours)
+
+
+def test_every_folder_of_code_is_in_the_table_of_the_architecture():
+    page = (REPOSITORY / "docs" / "development" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:gardenos|crm|ai_agents)/[a-z]+)/", page)) | set(
+        re.findall(r"`([a-z]+)/`", page)
+    )
+    for app in ("gardenos", "crm"):
+        for folder in (REPOSITORY / app).iterdir():
+            if (folder / "__init__.py").exists() and folder.name not in {"management", "migrations"}:
+                assert {f"{app}/{folder.name}", folder.name} & named, folder
+
+
 def test_the_table_of_measurements_is_that_of_the_program():
     page = (REPOSITORY / "docs" / "development" / "testing.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \|.*\| at (most|least) ([\d.]+) \|", page, re.MULTILINE)
