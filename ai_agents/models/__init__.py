@@ -1,5 +1,6 @@
 """The tables of the agents."""
 
+from ai_agents.models.history import AgentPoolHistory
 from ai_agents.models.judging import CircuitState, ProviderHealth, ScoringModel
 from ai_agents.models.queue import (
     AgentCall,
@@ -15,6 +16,7 @@ from ai_agents.models.queue import (
 __all__ = [
     "AgentCall",
     "AgentPool",
+    "AgentPoolHistory",
     "AgentTask",
     "Budget",
     "CallStatus",

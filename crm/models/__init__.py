@@ -7,7 +7,7 @@ from crm.models.audit import AuditLog, AuditSeal
 from crm.models.automation import DeliveryState, Rule, RuleRun, WebhookDelivery, WebhookEndpoint
 from crm.models.duplicates import CandidateState, DuplicateCandidate, MergeLog, MergeTarget
 from crm.models.figures import DashboardCount
-from crm.models.history import HISTORY, TRACKED, history_of
+from crm.models.history import HISTORY, TRACKED, history_of, keep_history
 from crm.models.imports import (
     ImportAssign,
     ImportJob,
@@ -272,6 +272,7 @@ __all__ = [
     "follow_up_hash",
     "history_of",
     "is_working",
+    "keep_history",
     "today_count",
     "today_rows",
 ]

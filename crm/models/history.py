@@ -5,6 +5,7 @@ state, and intake and imports, which only insert, cost nothing more. Columns tha
 move all day are left out, and so is every secret. The rows are append-only; erasure blanks them.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import pghistory
@@ -84,6 +85,14 @@ def _track(model: type[models.Model], left_out: set[str]) -> type[models.Model]:
 
 
 HISTORY: dict[type[models.Model], Any] = {model: _track(model, out) for model, out in TRACKED.items()}
+
+
+def keep_history(model: type[models.Model], left_out: Iterable[str] = ()) -> type[models.Model]:
+    """The same for a model of an app above this one. Returns its history's model; a migration there makes the
+    table append-only, as crm.0008 does.
+    """
+    HISTORY[model] = _track(model, set(left_out))
+    return HISTORY[model]
 
 
 def history_of(record: models.Model) -> models.QuerySet[Any]:

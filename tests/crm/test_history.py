@@ -5,10 +5,12 @@ import json
 import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
-from django.db.utils import IntegrityError
+from django.db.utils import DatabaseError, IntegrityError
 from django.test import Client
 
+from ai_agents.actions.pools import scale_agents
 from ai_agents.agents.lead_analysis import BY
+from ai_agents.models import AgentPool
 from crm.actions.leads import update_lead
 from crm.actions.tokens import create_token
 from crm.models import HISTORY, Actor, Lead, User, acting, acting_as, history_of
@@ -28,9 +30,19 @@ def last(record):
 def test_every_editable_root_is_tracked():
     from django.apps import apps
 
-    not_tracked = {"Message", "ImportJob", "AgentPool"}  # a machine's own state; the audit log has the rest
+    not_tracked = {"Message", "ImportJob"}  # a machine's own state (ADR 0018)
     roots = {model for model in apps.get_models() if issubclass(model, VersionedRecord)}
     assert {model.__name__ for model in roots - HISTORY.keys()} == not_tracked
+
+
+def test_the_history_of_a_pool_of_agents_says_who_changed_it_and_stays():
+    pool, boss = AgentPool.objects.get(kind="lead_analysis"), make_admin()
+    with acting_as(Actor.of(boss)):
+        scale_agents(pool.kind, target=pool.target + 1, by=Actor.of(boss))
+    row = last(pool)
+    assert (row.pgh_label, row.target, row.pgh_context["user"]) == ("update", pool.target, boss.pk)
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        type(row).objects.update(target=9)
 
 
 def test_a_change_keeps_what_was_and_an_insert_keeps_nothing():
