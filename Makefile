@@ -17,11 +17,13 @@ PG_BIN := $(if $(PG),/usr/lib/postgresql/$(PG)/bin)
 WITHOUT := env $(foreach name,DATABASE_URL DATABASE_OWNER_URL DATABASE_LISTEN_URL DATABASE_READ_URL \
 	SECRET_KEY EMAIL_URL CACHE_URL CHANNEL_LAYER_URL OPENAI_API_KEY DEEPINFRA_API_KEY,-u $(name) -u $(name)_FILE)
 OWN := $(WITHOUT) GARDENOS_DATA_DIR=$(TEST_DATA) GARDENOS_PG_BIN=$(PG_BIN)
+DEPLOY_TOOLS := .data-deploy
 WORKERS := -n auto --maxprocesses=4 --dist=worksteal
 BESIDE_SERVER := $(OWN) $(BIN)/python -m gardenos.embedded_postgres --disposable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench docs lock test-deps test-e2e screenshots clean pg-programs
+.PHONY: help run test check check-deploy check-policies render bench docs lock test-deps test-e2e test-k8s test-images
+.PHONY: screenshots clean pg-programs deploy-tools
 .SUFFIXES:
 
 help: ## this list
@@ -33,14 +35,23 @@ run: $(RUN_PACKAGES) ## everything on this machine (GARDENOS_PORT, GARDENOS_BIND
 test: $(DEV_PACKAGES) pg-programs ## the test suite, without a browser (PG=15: on Debian's PostgreSQL; ARGS=...)
 	@exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q $(WORKERS) --ignore=tests/e2e $(ARGS)
 
-test-e2e: $(DEV_PACKAGES) test-deps ## journeys in Chromium, with axe
+test-e2e: $(DEV_PACKAGES) ## journeys in Chromium, with axe
+	@.ci/test-deps e2e
 	@exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q $(WORKERS) --dist=loadfile tests/e2e $(ARGS)
 
-screenshots: $(DEV_PACKAGES) test-deps ## the six screens as pictures, wide and narrow, light and dark, into docs/img
+screenshots: $(DEV_PACKAGES) ## the six screens as pictures, wide and narrow, light and dark, into docs/img
+	@.ci/test-deps e2e
 	@SCREENSHOTS_TO=docs/img exec $(BESIDE_SERVER) $(BIN)/python -m pytest -q tests/e2e/test_screens.py $(ARGS)
 
 check: $(DEV_PACKAGES) ## formats, types, layers, templates, migrations, deployment settings, pins
 	@$(OWN) .ci/check $(BIN)
+
+check-deploy: $(DEV_PACKAGES) deploy-tools ## deploy/: manifests rendered, schemas, invariants, configuration files, scripts, Dockerfiles
+	@.ci/test-deps deploy
+	@$(OWN) .ci/check-deploy $(BIN) $(DEPLOY_TOOLS)
+
+render: deploy-tools ## the manifests of every site anew, into deploy/k8s/rendered
+	@.ci/render $(DEPLOY_TOOLS)/bin/kubectl deploy/k8s/rendered
 
 bench: $(DEV_PACKAGES) ## measures against floors; table and JSON rows (BENCH=name runs one, BENCH_OUT=file)
 	@exec $(BESIDE_SERVER) $(BIN)/python -m tests.bench $(BENCH)
@@ -54,12 +65,15 @@ lock: $(DEV_PACKAGES) ## pin requirements*.in anew, with hashes
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		requirements-dev.in -o requirements-dev.txt
 
-test-deps: ## Debian packages of the browser suite (as root; else prints the line to run)
+test-deps: ## Debian packages of all suites below `make test` (as root; else prints the line to run)
 	@exec .ci/test-deps
 
 clean: ## remove what was built: .venv, .data-test*, caches, docs; keeps .data
-	rm -rf $(VENV) .data-test* docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .data-test* $(DEPLOY_TOOLS) docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+deploy-tools:
+	@.ci/deploy-tools $(PYTHON) $(DEPLOY_TOOLS)
 
 pg-programs:
 	@test -z "$(PG)" || test -x "$(PG_BIN)/postgres" || { \
