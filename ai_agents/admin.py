@@ -4,12 +4,14 @@ from typing import Any
 
 from django.contrib import admin
 
-from ai_agents.actions.pools import pause_agents, resume_agents, scale_agents
-from ai_agents.models import AgentCall, AgentPool, AgentTask, Budget, ModelPrice
+from ai_agents.actions.pools import pause_agents, resume_agents, scale_agents, set_pool
+from ai_agents.models import AgentCall, AgentPool, AgentTask, Budget, ModelPrice, ProviderHealth
 from crm.actions.base import check_version
 from crm.admin.base import RecordAdmin
 from crm.models import Actor
 from crm.permissions import Verb
+
+LIMITS = ("is_auto", "min_concurrency", "max_concurrency", "rpm", "budget_day_usd")
 
 
 @admin.register(AgentPool)
@@ -17,25 +19,18 @@ class AgentPoolAdmin(RecordAdmin):
     """How many agents of a kind may work at a time."""
 
     see_verb = change_verb = Verb.SET_UP
-    list_display = ("kind", "target", "max_concurrency", "paused", "paused_because")
+    list_display = ("kind", "target", "is_auto", "max_concurrency", "paused", "paused_because")
     ordering = ("kind",)
-    fields = (
-        "kind",
-        "target",
-        "paused",
-        "paused_because",
-        "provider",
-        "model",
-        "min_concurrency",
-        "max_concurrency",
-        "draft_from",
-    )
-    readonly_fields = ("kind", *fields[3:])
+    fields = ("kind", "target", "paused", *LIMITS, "paused_because", "provider", "model", "draft_from")
+    readonly_fields = ("kind", "paused_because", "provider", "model", "draft_from")
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> AgentPool:
         assert record_id is not None  # pools are made by the agents themselves
         pool = AgentPool.objects.select_for_update().get(pk=record_id)
         check_version(pool, changes["version"])
+        limits = {name: changes[name] for name in LIMITS if name in changes}
+        if limits:
+            pool = set_pool(pool.kind, by=actor, **limits)
         if "target" in changes:
             pool = scale_agents(pool.kind, target=changes["target"], by=actor)
         if "paused" in changes:
@@ -74,6 +69,14 @@ class BudgetAdmin(HistoryAdmin):
 
     list_display = ("day", "scope", "cap", "reserved", "spent")
     ordering = ("-day", "scope")
+
+
+@admin.register(ProviderHealth)
+class ProviderHealthAdmin(HistoryAdmin):
+    """Circuits of the models: which are left alone, and why."""
+
+    list_display = ("provider", "model", "state", "reason", "opened_at", "retry_at", "ms")
+    ordering = ("provider", "model")
 
 
 @admin.register(ModelPrice)

@@ -17,7 +17,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
-from ai_agents.actions import budget, queue, slots
+from ai_agents.actions import budget, pace, queue, slots
 from ai_agents.actions.calls import price_of
 from ai_agents.actions.outcomes import Outcome
 from ai_agents.actions.results import Ended, end_runs
@@ -25,6 +25,7 @@ from ai_agents.agents import AGENTS
 from ai_agents.llm.prices import Price
 from ai_agents.llm.providers import Provider
 from ai_agents.models import AgentPool, AgentTask, TaskState
+from ai_agents.scaling import STEP_S, autoscale
 from ai_agents.switchboard import Permit, Switchboard
 from ai_agents.timing import Timing
 from crm.tasks import AI, stamp
@@ -67,7 +68,7 @@ class Desk:
         self._broke: set[str] = set()  # kinds that the budget does not reach for
         self._claimed: Counter[str] = Counter()
         self._day: date | None = None
-        self._beat_at = self._renewed_at = 0.0
+        self._beat_at = self._renewed_at = self._scaled_at = 0.0
 
     # --- the slot -----------------------------------------------------------------------------------------
 
@@ -105,6 +106,10 @@ class Desk:
 
         Returns the ids of held tasks that were lost to somebody else, and whether the slot is still ours.
         """
+        now = time.monotonic()
+        if now - self._scaled_at >= STEP_S:
+            autoscale()
+            self._scaled_at = now
         pumps = max(1, slots.live_pumps())
         self.orders = {
             pool.kind: Order(0 if pool.paused else ceil(pool.target / pumps), pool.model)
@@ -114,7 +119,6 @@ class Desk:
         self.switchboard.look([order.model for order in self.orders.values()])
         self._open_day()
         lost: set[int] = set()
-        now = time.monotonic()
         if now - self._renewed_at >= self.timing.renew_s:
             lost = queue.renew(held, lease_s=self.timing.lease_s)
             self._renewed_at = now
@@ -125,7 +129,8 @@ class Desk:
                     self.token, for_s=self.timing.slot_s, info={"model": self.switchboard.models[0]}
                 )
             self._beat_at = now
-        queue.reap()
+        if expired := queue.reap():
+            slots.count(self.token, "expired", expired)
         return lost, keeps_slot
 
     def _open_day(self) -> None:
@@ -142,7 +147,11 @@ class Desk:
         self.switchboard.hear(ended)
         late = end_runs(ended, down=self.switchboard.down)
         if late:
-            slots.add_late(self.token, late)
+            slots.count(self.token, "late", late)
+        for kind, repairs in Counter(
+            run.task.kind for run in ended for call in run.calls if call.is_repair
+        ).items():
+            pace.book(kind, repairs)
         return [ready for kind, most in wanted.items() for ready in self._claim(kind, most)]
 
     def _claim(self, kind: str, most: int) -> list[Ready]:
@@ -163,11 +172,12 @@ class Desk:
             return []
         first, oldest_first = most, self._is_oldest_turn(kind)
         tasks: list[AgentTask] = []
+        bounds: Any = {"lease_s": self.timing.lease_s, "most_in_all": self.provider.most_in_flight}
         if oldest_first:
-            tasks = queue.claim(kind, 1, lease_s=self.timing.lease_s, oldest_first=True)
+            tasks = queue.claim(kind, 1, oldest_first=True, **bounds)
             first -= len(tasks)
         if first > 0:
-            tasks += queue.claim(kind, first, lease_s=self.timing.lease_s)
+            tasks += queue.claim(kind, first, **bounds)
         self._claimed[kind] += len(tasks)
         read = self._read(kind, tasks)
         return self._reserve(permit, kind, read, price)

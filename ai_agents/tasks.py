@@ -14,6 +14,7 @@ from django_q.signals import post_spawn
 
 from ai_agents.actions.requests import request_analysis_batch
 from ai_agents.llm.providers import Provider, current_provider
+from ai_agents.scaling import autoscale
 from ai_agents.timing import Timing
 from crm.models import Actor, ImportRow, Lead
 from crm.tasks import AI, DEFAULT, cluster_is_stopping, enqueue, task
@@ -29,6 +30,13 @@ def pump(wait_s: int = 0) -> str:
     queue's log.
     """
     return run_pump(wait_s=wait_s)
+
+
+@task(cluster=DEFAULT, every_minutes=1)
+def autoscale_pools() -> None:
+    """Bring pools with nothing to do back to their least; a pump at work moves the others itself."""
+    if current_provider().is_on:
+        autoscale()
 
 
 def run_pump(*, wait_s: float = 0, timing: Timing | None = None, provider: Provider | None = None) -> str:

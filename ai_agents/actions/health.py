@@ -35,6 +35,11 @@ class Trouble:
     since: datetime | None
     stops: bool = False
 
+    @property
+    def waits(self) -> bool:
+        """Whether tasks of at least one kind do not go on."""
+        return self.stops or self.code in {"budget_spent", "paused"}
+
 
 # One row of JSON: what `troubles` reads. Few rows each; the queue is only asked whether something is due.
 STATE = """

@@ -3,6 +3,7 @@
 | ended in | state | attempt | again after |
 |---|---|---|---|
 | a result | done | spent | |
+| a result on facts that have changed meanwhile | cancelled `superseded`, not shown | spent | |
 | unreadable answer, also after its repair | dead `invalid_output` | spent | |
 | refused, content filter | dead `refused`: for a person | spent | |
 | 429 | queued, up to 20 times | given back | Retry-After, else backoff |
@@ -48,6 +49,7 @@ class Outcome:
 
 
 DONE = Outcome(TaskState.DONE)
+OVERTAKEN = Outcome(TaskState.CANCELLED, "superseded")
 
 
 def backoff_s(tries: int) -> float:

@@ -3,25 +3,33 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
+from ai_agents.actions import slots
 from ai_agents.agents import AGENTS
 from ai_agents.models import AgentPool
 from crm import clock, events
 from crm.actions.audit import audit
+from crm.actions.base import check_version
 from crm.errors import OutOfBounds
 from crm.models import Actor, ActorKind
 from crm.permissions import Verb, require
 
+MOST_CONCURRENCY = 256
+MOST_RPM = 100_000
+MOST_BUDGET_USD = 100_000
 PUMP_SLOTS = 1  # pumps that claim at a time; rows may be added for more machines
 
 
 def keep_pools() -> None:
     """Make the pools and pump slots of a fresh install where they are missing."""
     for agent in AGENTS.values():
-        AgentPool.objects.get_or_create(kind=agent.kind, defaults={"target": agent.fresh_target})
+        ready = agent.fresh_target
+        fresh = {"target": ready, "min_concurrency": ready, "is_auto": True}
+        AgentPool.objects.get_or_create(kind=agent.kind, defaults=fresh)
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO ai_agents_pumplease (slot, token, info) "
@@ -34,15 +42,88 @@ def keep_pools() -> None:
 def scale_agents(kind: str, *, target: int, by: Actor) -> AgentPool:
     """Let `target` agents of a kind work at a time; 0 stops them after the calls they are in.
 
-    Running pumps take it up within a second. Raises AgentPool.DoesNotExist, PermissionRefused, OutOfBounds.
-    Publishes AgentPoolChanged.
+    Running pumps take it up within a second. The autoscaler leaves the pool alone from then on. Raises
+    AgentPool.DoesNotExist, PermissionRefused, OutOfBounds. Publishes AgentPoolChanged.
     """
     pool = _locked(kind, by)
-    least, most = pool.min_concurrency, pool.max_concurrency
-    if isinstance(target, bool) or not isinstance(target, int) or not least <= target <= most:
-        raise OutOfBounds(_("Choose a number from %d to %d.") % (least, most), field="target")
+    pool.target = _whole("target", target, least=0, most=pool.max_concurrency)
+    pool.is_auto = False
+    return _changed(pool, "target", "is_auto", by=by)
+
+
+@transaction.atomic
+def set_pool(kind: str, *, by: Actor, version: int | None = None, **changes: Any) -> AgentPool:
+    """Change a pool's limits: `min_concurrency`, `max_concurrency`, `rpm` (0: none), `budget_day_usd` (None:
+    none of its own), `is_auto`. A target above the new most comes down to it.
+
+    Raises AgentPool.DoesNotExist, PermissionRefused, VersionConflict, OutOfBounds; TypeError for another
+    field. Publishes AgentPoolChanged when something changed.
+    """
+    pool = _locked(kind, by)
+    check_version(pool, version)
+    most = changes.get("max_concurrency", pool.max_concurrency)
+    checked: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name == "max_concurrency":
+            checked[name] = _whole(name, value, least=1, most=MOST_CONCURRENCY)
+        elif name == "min_concurrency":
+            checked[name] = _whole(name, value, least=0, most=most)
+        elif name == "rpm":
+            checked[name] = _whole(name, value, least=0, most=MOST_RPM)
+        elif name == "budget_day_usd":
+            checked[name] = _budget(value)
+        elif name == "is_auto":
+            checked[name] = bool(value)
+        else:
+            raise TypeError(f"a pool has no field {name} that may be set")
+    if checked.get("min_concurrency", pool.min_concurrency) > most:
+        raise OutOfBounds(
+            _("The most may not lie below the least, which is %d.") % pool.min_concurrency,
+            field="max_concurrency",
+        )
+    if pool.target > most:
+        checked["target"] = most
+    changed = [name for name, value in checked.items() if getattr(pool, name) != value]
+    for name in changed:
+        setattr(pool, name, checked[name])
+    return _changed(pool, *changed, by=by) if changed else pool
+
+
+def _whole(field: str, value: Any, *, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise OutOfBounds(_("Choose a number from %d to %d.") % (least, most), field=field)
+    return value
+
+
+def _budget(value: Any) -> Decimal | None:
+    if value is None or (isinstance(value, Decimal) and 0 <= value <= MOST_BUDGET_USD):
+        return value
+    raise OutOfBounds(
+        _("Choose an amount from 0 to %d US dollars, or none.") % MOST_BUDGET_USD, field="budget_day_usd"
+    )
+
+
+@transaction.atomic
+def move_target(pool: AgentPool, target: int) -> None:
+    """The autoscaler's own step; the caller holds the pool's lock. Publishes AgentPoolChanged."""
     pool.target = target
-    return _changed(pool, "target", by=by)
+    _changed(pool, "target", by=Actor.system("Autoscaler"))
+
+
+@transaction.atomic
+def restart_agents(*, by: Actor) -> int:
+    """Let every pump go: it claims no more and finishes what it has in hand; a fresh one takes its place.
+
+    Nothing is lost: what is queued stays queued, and a call in flight keeps its lease. Returns how many pumps
+    were let go. Raises PermissionRefused. Publishes AgentPoolChanged, which wakes the fresh one.
+    """
+    if by.kind != ActorKind.SYSTEM:
+        require(by, Verb.SET_UP)
+    let_go = slots.take_all_away()
+    audit("agents.restarted", f"let {let_go} pumps go", by=by)
+    for kind in AgentPool.objects.order_by("pk").values_list("kind", flat=True)[:1]:
+        events.publish(events.AgentPoolChanged(kind))
+    return let_go
 
 
 @transaction.atomic
@@ -72,7 +153,11 @@ def _locked(kind: str, by: Actor) -> AgentPool:
 
 def _changed(pool: AgentPool, *fields: str, by: Actor) -> AgentPool:
     pool.save_changed(*fields)
-    values = {name: getattr(pool, name) for name in fields if name != "paused_at"}
+    values = {
+        name: str(getattr(pool, name)) if name == "budget_day_usd" else getattr(pool, name)
+        for name in fields
+        if name != "paused_at"
+    }
     audit("agentpool.changed", f"changed {', '.join(fields)}", by=by, target=pool, values=values)
     events.publish(events.AgentPoolChanged(pool.kind))
     return pool

@@ -9,13 +9,16 @@ from datetime import date
 
 from django.db import connection, models, transaction
 
-from ai_agents.actions import budget
+from ai_agents.actions import budget, pace
 from ai_agents.actions.outcomes import Outcome, backoff_s
 from ai_agents.models import AgentPool, AgentTask, TaskState
 from crm import events
 
 OLDEST_SHARE = 16  # one claimed task in so many is the one that waited longest, so that no priority starves
 REAP_AT_ONCE = 200
+_CLAIMING = (
+    0x67617264656E0001  # advisory lock: one claim at a time, where a limit holds for all kinds together
+)
 _TABLE = AgentTask._meta.db_table
 
 _CLAIM = f"""
@@ -36,24 +39,40 @@ _CLAIM_FIRST = _CLAIM.format(order="priority, run_after, id")
 _CLAIM_OLDEST = _CLAIM.format(order="run_after, id")
 
 
-def claim(kind: str, most: int, *, lease_s: float, oldest_first: bool = False) -> list[AgentTask]:
-    """Take up to `most` due tasks of a kind, and never more than its pool's target allows to run
-    everywhere.
+def claim(
+    kind: str, most: int, *, lease_s: float, oldest_first: bool = False, most_in_all: int = 0
+) -> list[AgentTask]:
+    """Take up to `most` due tasks of a kind, and never more than its pool's target allows to run everywhere,
+    its rate a minute, and `most_in_all` for all kinds together (0: no limit).
 
-    Locks the pool's row for these few statements, so that the bound holds across pumps. Attempts are
-    counted here: a task that kills its process has still spent one. Sorted by priority.
+    Locks the pool's row for these few statements, so that the bounds hold across pumps. Attempts are counted
+    here: a task that kills its process has still spent one. Sorted by priority.
     """
     with transaction.atomic():
+        if most_in_all:
+            most = min(most, most_in_all - _running_in_all())
         pool = AgentPool.objects.select_for_update(no_key=True).filter(kind=kind, paused=False).first()
-        if pool is None:
+        if pool is None or most <= 0:
             return []
         running = AgentTask.objects.filter(kind=kind, state=TaskState.RUNNING).count()
         most = min(most, pool.target - running)
+        if pool.rpm and most > 0:
+            most = min(most, pace.room(pool))
         if most <= 0:
             return []
         sql = _CLAIM_OLDEST if oldest_first else _CLAIM_FIRST
         tasks = list(AgentTask.objects.raw(sql, {"kind": kind, "most": most, "lease_s": lease_s}))
+        if pool.rpm:
+            pace.book(kind, len(tasks))
     return sorted(tasks, key=lambda task: (task.priority, task.run_after, task.pk))
+
+
+def _running_in_all() -> int:
+    """Tasks of every kind that run now; other claims wait until the caller's is done."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CLAIMING])
+        cursor.execute(f"SELECT count(*) FROM {_TABLE} WHERE state = 'running'")  # noqa: S608
+        return cursor.fetchone()[0]
 
 
 def renew(tasks: Iterable[AgentTask], *, lease_s: float) -> set[int]:
@@ -174,6 +193,20 @@ def supersede(kept: Sequence[AgentTask]) -> int:
     return count
 
 
+def overtaken(tasks: Sequence[AgentTask]) -> set[int]:
+    """Those of the tasks, by id, after which the same was asked on other facts: their results are old."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT old.id FROM {_TABLE} AS old WHERE old.id = ANY(%s) AND EXISTS ("  # noqa: S608
+            f"SELECT 1 FROM {_TABLE} AS new WHERE new.id > old.id AND new.kind = old.kind "
+            "AND new.lead_id = old.lead_id AND new.opportunity_id IS NOT DISTINCT FROM old.opportunity_id "
+            "AND new.params = old.params AND new.input_hash <> old.input_hash "
+            "AND new.state IN ('queued', 'running', 'done'))",
+            [[task.pk for task in tasks if task.lead_id]],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
 def cancel(waiting: models.QuerySet[AgentTask], *, error: str) -> int:
     """Cancel these queued tasks, in the caller's transaction. Returns how many."""
     return _cancel(
@@ -207,7 +240,7 @@ def next_due() -> dict[str, float]:
             "FROM ai_agents_agentpool AS pool, "
             f"LATERAL (SELECT run_after FROM {_TABLE} WHERE kind = pool.kind AND state = 'queued' "
             "  ORDER BY run_after LIMIT 1) AS next "
-            "WHERE NOT pool.paused AND pool.target > 0"
+            "WHERE NOT pool.paused AND (pool.target > 0 OR pool.is_auto)"
         )
         return {kind: float(seconds) for kind, seconds in cursor.fetchall()}
 

@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from ai_agents.actions import budget, queue
 from ai_agents.actions.calls import record_calls
 from ai_agents.actions.follow_on import FOLLOW_ON
-from ai_agents.actions.outcomes import DONE, Outcome, outcome_of
+from ai_agents.actions.outcomes import DONE, OVERTAKEN, Outcome, outcome_of
 from ai_agents.agents import AGENTS
 from ai_agents.agents.base import Finished
 from ai_agents.llm.base import CallRecord
@@ -116,7 +116,10 @@ def _finish(
     held = {task.pk for task in queue.lock_held([run.task for run, _ in outcomes])}
     ours = [(run, outcome) for run, outcome in outcomes if run.task.pk in held]
     if recorder and ours:
-        recorder([run.finished for run, _ in ours])
+        stale = queue.overtaken([run.task for run, _ in ours])
+        ours = [(run, OVERTAKEN if run.task.pk in stale else outcome) for run, outcome in ours]
+        if fresh := [run.finished for run, outcome in ours if outcome is not OVERTAKEN]:
+            recorder(fresh)
     budget.settle([(run.task, run.spent) for run, _ in ours])
     for run, _ in outcomes:
         if run.task.pk not in held:

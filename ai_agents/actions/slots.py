@@ -6,6 +6,10 @@ from typing import Any
 
 from django.db import connection
 
+GAP_S = (
+    150  # between two pumps of a slot that count as one uninterrupted service: an idle one comes each minute
+)
+
 
 def take_slot(token: uuid.UUID, *, for_s: float, info: dict[str, Any]) -> int | None:
     """Take a free slot, or None. Forgets the kick that led here."""
@@ -13,10 +17,13 @@ def take_slot(token: uuid.UUID, *, for_s: float, info: dict[str, Any]) -> int | 
         cursor.execute("UPDATE ai_agents_pumplease SET kicked_at = NULL WHERE kicked_at IS NOT NULL")
         cursor.execute(
             "UPDATE ai_agents_pumplease SET token = %s, until = now() + %s * interval '1 second', "
-            "info = info || %s::jsonb "
+            "info = info || %s::jsonb || jsonb_build_object('up_since', CASE "
+            "WHEN until > now() - %s * interval '1 second' "
+            "THEN coalesce(info -> 'up_since', to_jsonb(now())) "
+            "ELSE to_jsonb(now()) END) "
             "WHERE slot = (SELECT slot FROM ai_agents_pumplease WHERE until < now() ORDER BY slot LIMIT 1 "
             "FOR UPDATE SKIP LOCKED) RETURNING slot",
-            [token, for_s, json.dumps(info)],
+            [token, for_s, json.dumps(info), GAP_S],
         )
         row = cursor.fetchone()
     return row[0] if row else None
@@ -39,14 +46,26 @@ def free_slot(token: uuid.UUID) -> None:
         cursor.execute("UPDATE ai_agents_pumplease SET until = now() WHERE token = %s", [token])
 
 
-def add_late(token: uuid.UUID, late: int) -> None:
-    """Count results that were discarded because their lease had gone."""
+def take_all_away() -> int:
+    """Free every slot that is held: who held it notices, claims no more and drains. Returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ai_agents_pumplease SET token = gen_random_uuid(), until = now() - interval '1 second', "
+            "kicked_at = NULL WHERE until > now()"
+        )
+        return cursor.rowcount
+
+
+def count(token: uuid.UUID, what: str, n: int) -> None:
+    """Add to a slot's own counters, which outlive its pumps: `late` results that were discarded because their
+    lease had gone, `expired` leases taken back.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE ai_agents_pumplease "
-            "SET info = info || jsonb_build_object('late', coalesce((info ->> 'late')::int, 0) + %s) "
+            "SET info = info || jsonb_build_object(%s::text, coalesce((info ->> %s)::bigint, 0) + %s) "
             "WHERE token = %s",
-            [late, token],
+            [what, what, n, token],
         )
 
 

@@ -18,6 +18,9 @@ def pool_document(now: PoolNow) -> dict[str, Any]:
         "target": pool.target,
         "min_concurrency": pool.min_concurrency,
         "max_concurrency": pool.max_concurrency,
+        "is_auto": pool.is_auto,
+        "rpm": pool.rpm,
+        "budget_day_usd": pool.budget_day_usd,
         "paused": pool.paused,
         "paused_because": pool.paused_because,
         "queued": now.queued,
@@ -39,6 +42,11 @@ class PoolSerializer(serializers.Serializer):
     target = serializers.IntegerField(help_text="how many may work at a time")
     min_concurrency = serializers.IntegerField()
     max_concurrency = serializers.IntegerField()
+    is_auto = serializers.BooleanField(help_text="the autoscaler moves the target, not below the minimum")
+    rpm = serializers.IntegerField(help_text="calls a minute, 0: no limit")
+    budget_day_usd = serializers.DecimalField(
+        max_digits=12, decimal_places=4, allow_null=True, help_text="null: only the overall budget"
+    )
     paused = serializers.BooleanField()
     paused_because = serializers.CharField(allow_blank=True)
     queued = serializers.IntegerField(help_text="counted to 10,000")
@@ -85,3 +93,76 @@ class RequestedSerializer(serializers.Serializer):
     """The task, or null when the record holds nothing to read."""
 
     task = TaskSerializer(allow_null=True)
+
+
+class ReasonSerializer(serializers.Serializer):
+    """One thing that is wrong."""
+
+    code = serializers.CharField(
+        help_text="key_refused, model_gone, provider_down, provider_slow, budget_spent, no_pump, paused, "
+        "fallback"
+    )
+    detail = serializers.CharField()
+    since = serializers.DateTimeField(allow_null=True)
+    tasks_wait = serializers.BooleanField(help_text="whether tasks of at least one kind do not go on")
+
+
+class HealthSerializer(serializers.Serializer):
+    """`ok`: all go on. `impaired`: they do, but look. `degraded`: tasks wait (503). `off`: there is no AI."""
+
+    status = serializers.ChoiceField(["ok", "impaired", "degraded", "off"])
+    provider = serializers.CharField()
+    model = serializers.CharField(allow_blank=True)
+    reasons = ReasonSerializer(many=True)
+
+
+class QueueSerializer(serializers.Serializer):
+    """What waits and runs of one kind and priority."""
+
+    kind = serializers.CharField()
+    priority = serializers.IntegerField(help_text="0 first, 9 last")
+    queued = serializers.IntegerField()
+    due = serializers.IntegerField(help_text="of those, not waiting for a later time")
+    running = serializers.IntegerField()
+    oldest_seconds = serializers.FloatField(allow_null=True, help_text="age of the oldest that is due")
+
+
+class QueuesSerializer(serializers.Serializer):
+    """All queues: there are at most ten a kind."""
+
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = QueueSerializer(many=True)
+
+
+class CurrentSerializer(serializers.Serializer):
+    """A task in hand; `lead` is null for one you may not see."""
+
+    task = serializers.UUIDField()
+    lead = serializers.UUIDField(allow_null=True)
+    started_at = serializers.DateTimeField()
+
+
+class AgentMetricsSerializer(serializers.Serializer):
+    """How one kind of agent does. Processed and errors: today (UTC). Calls: the last 200 of an hour."""
+
+    kind = serializers.CharField()
+    status = serializers.ChoiceField(["idle", "processing", "waiting", "paused"])
+    processed = serializers.IntegerField(help_text="tasks that ended today, errors included")
+    errors = serializers.IntegerField(help_text="tasks that failed for good today")  # type: ignore[assignment]
+    error_rate = serializers.FloatField(
+        allow_null=True, help_text="errors / processed; null before the first"
+    )
+    uptime_seconds = serializers.FloatField(allow_null=True, help_text="null: no pump is at work")
+    calls = serializers.IntegerField()
+    failed_share = serializers.FloatField(allow_null=True, help_text="timeouts, errors, 429s")
+    invalid_share = serializers.FloatField(allow_null=True, help_text="answers that could not be read")
+    p50_ms = serializers.FloatField(allow_null=True)
+    p95_ms = serializers.FloatField(allow_null=True)
+    current = CurrentSerializer(many=True)
+
+
+class RestartedSerializer(serializers.Serializer):
+    """How many pumps were let go; each finishes what it has in hand."""
+
+    pumps = serializers.IntegerField()

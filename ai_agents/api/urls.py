@@ -2,12 +2,27 @@
 
 from django.urls import path
 
-from ai_agents.api.agents import PoolListView, PoolPauseView, PoolResumeView, PoolScaleView
+from ai_agents.api.agents import (
+    AgentMetricsView,
+    PoolListView,
+    PoolPauseView,
+    PoolResumeView,
+    PoolScaleView,
+    PoolsHealthView,
+    PoolView,
+    QueuesView,
+    RestartView,
+)
 from ai_agents.api.requests import AnalyseView, RewriteView
 
 app_name = "ai_agents_api"
 urlpatterns = [
     path("agents/", PoolListView.as_view(), name="pool_list"),
+    path("agents/health/", PoolsHealthView.as_view(), name="pools_health"),
+    path("agents/queues/", QueuesView.as_view(), name="queues"),
+    path("agents/restart/", RestartView.as_view(), name="restart"),
+    path("agents/<slug:kind>/", PoolView.as_view(), name="pool"),
+    path("agents/<slug:kind>/metrics/", AgentMetricsView.as_view(), name="agent_metrics"),
     path("agents/<slug:kind>/scale/", PoolScaleView.as_view(), name="pool_scale"),
     path("agents/<slug:kind>/pause/", PoolPauseView.as_view(), name="pool_pause"),
     path("agents/<slug:kind>/resume/", PoolResumeView.as_view(), name="pool_resume"),

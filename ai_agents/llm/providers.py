@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
+DEEPINFRA_MOST = 190  # it allows 200 concurrent requests a model and account (its documentation, 2025)
 DEEPINFRA_URL = "https://api.deepinfra.com/v1/openai"
 SCRIPTED_URL = "http://127.0.0.1:8111/v1"
 SCRIPTED_MODEL = "scripted-gardener"
@@ -25,6 +26,7 @@ class Provider:
     base_url: str = ""
     api_key: str = ""
     models: tuple[str, ...] = ()
+    most_in_flight: int = 0  # calls that all our pumps may have in flight there together, 0 = no limit
 
     @property
     def is_on(self) -> bool:
@@ -49,7 +51,9 @@ def current_provider() -> Provider:
         chosen = _first_with_a_key()
     models = (settings.AI_MODEL, *settings.AI_FALLBACK_MODELS)
     if chosen == "deepinfra":
-        return Provider("deepinfra", DEEPINFRA_URL, settings.DEEPINFRA_API_KEY, models)
+        return Provider(
+            "deepinfra", DEEPINFRA_URL, settings.DEEPINFRA_API_KEY, models, most_in_flight=DEEPINFRA_MOST
+        )
     if chosen == "openai_compatible":
         return Provider("openai_compatible", settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, models)
     if chosen == "scripted":

@@ -8,10 +8,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from ai_agents.actions.pools import PoolNow, pause_agents, pools_now, resume_agents, scale_agents
+from ai_agents.actions.pools import PoolNow, pause_agents, pools_now, resume_agents, scale_agents, set_pool
 from ai_agents.actions.requests import request_analysis, request_draft
+from ai_agents.actions.status import current_troubles
+from ai_agents.actions.watching import QueueLine, circuits_of, queue_lines
 from ai_agents.agents import AGENTS, NAMES
-from ai_agents.models import AgentPool, AgentTask, TaskState
+from ai_agents.llm.providers import current_provider
+from ai_agents.models import AgentPool, AgentTask, CircuitState, TaskState
 from crm import clock
 from crm.errors import CRMError
 from crm.models import FollowUp, Lead
@@ -38,8 +41,34 @@ class PoolRow:
     done: int
     failed: int
     cost: str
+    budget: str  # of its own; empty: none
+    is_auto: bool
     is_paused: bool
     because: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """The circuit of one model as text."""
+
+    model: str
+    is_closed: bool
+    is_trying: bool
+    reason: str
+    since: str
+    again: str
+    takes: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """What waits and runs of one kind and priority."""
+
+    agent: str
+    priority: int
+    queued: int
+    running: int
+    waiting: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +98,9 @@ def agents_pools(request: HttpRequest) -> HttpResponse:
 def _context(request: HttpRequest, *, error: str = "", wrong: str = "", typed: str = "") -> dict:
     return {
         "pools": [_row(now) for now in pools_now()],
+        "troubles": [trouble.text for trouble in current_troubles()],
+        "models": _models(),
+        "queues": [_queue(line) for line in queue_lines()],
         "failures": _failures(request),
         "may_scale": may(base.person(request), Verb.SET_UP),
         "ai": base.ai_of(request),
@@ -85,7 +117,7 @@ def _row(now: PoolNow) -> PoolRow:
         name=NAMES.get(pool.kind, pool.kind),
         does=str(AGENTS[pool.kind].does) if pool.kind in AGENTS else "",
         target=pool.target,
-        least=pool.min_concurrency,
+        least=0,
         most=pool.max_concurrency,
         queued=now.queued,
         waiting=_seconds(now.waiting_s),
@@ -93,8 +125,36 @@ def _row(now: PoolNow) -> PoolRow:
         done=now.done_today,
         failed=now.failed_today,
         cost=words.usd(now.cost_today_usd),
+        budget=words.usd(pool.budget_day_usd) if pool.budget_day_usd is not None else "",
+        is_auto=pool.is_auto,
         is_paused=pool.paused,
         because=pool.paused_because,
+    )
+
+
+def _models() -> list[ModelRow]:
+    now = clock.now()
+    return [
+        ModelRow(
+            model=row.model,
+            is_closed=row.state == CircuitState.CLOSED,
+            is_trying=row.state == CircuitState.HALF_OPEN,
+            reason=row.reason.replace("_", " ") if row.state != CircuitState.CLOSED else "",
+            since=words.day_and_time(row.opened_at or row.slow_since, now),
+            again=words.day_and_time(row.retry_at, now) if row.state == CircuitState.OPEN else "",
+            takes=_("%.1f s") % (row.ms / 1000) if row.ms else "",
+        )
+        for row in circuits_of(current_provider().name)
+    ]
+
+
+def _queue(line: QueueLine) -> QueueRow:
+    return QueueRow(
+        agent=NAMES.get(line.kind, line.kind),
+        priority=line.priority,
+        queued=line.queued,
+        running=line.running,
+        waiting=_seconds(line.oldest_s),
     )
 
 
@@ -158,10 +218,12 @@ def agents_scale(request: HttpRequest, kind: str) -> HttpResponse:
 @base.screen
 @require_POST
 def agents_switch(request: HttpRequest, kind: str) -> HttpResponse:
-    """Pause or resume a kind."""
+    """Pause or resume a kind, or leave it to the autoscaler."""
     error = ""
     try:
-        if request.POST.get("to") == "pause":
+        if request.POST.get("to") == "auto":
+            set_pool(kind, by=base.by(request), is_auto=True)
+        elif request.POST.get("to") == "pause":
             pause_agents(kind, by=base.by(request), because=_("%s paused it.") % base.person(request))
         else:
             resume_agents(kind, by=base.by(request))

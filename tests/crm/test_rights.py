@@ -69,6 +69,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/follow-ups/{follow_up}/": {"body": "Changed words."},
     "POST /api/v1/follow-ups/{follow_up}/reject/": {"reason": "other"},
     "POST /api/v1/agents/{pool}/scale/": {"target": 5},
+    "PATCH /api/v1/agents/{pool}/": {"rpm": 60},
     "PATCH /api/v1/imports/{import}/": {"policy": "skip"},
 }
 UPLOADS = {"POST /api/v1/imports/": b"Name,E-mail\nAda,ada@example.com\n"}

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
-from ai_agents.models import AgentPool, AgentTask, TaskState
+from ai_agents.models import AgentPool, AgentTask, ProviderHealth, TaskState
 from crm.models import Role, User
 from tests.crm.api.conftest import Caller, assert_problem, fields
 from tests.factories import make_follow_up, make_lead, make_team, make_user
@@ -127,3 +129,84 @@ def test_the_list_of_pools_costs_four_statements(api: Caller, django_assert_num_
     api.get(URL)
     with django_assert_num_queries(4):  # token, rate, pools, their numbers
         api.get(URL)
+
+
+def test_health_is_200_while_tasks_go_on_and_503_with_reasons_while_they_wait(api: Caller, ai_on: None):
+    well = api.get(f"{URL}health/")
+    assert (well.status_code, well.json()["status"], well.json()["reasons"]) == (200, "ok", [])
+    ProviderHealth.objects.create(
+        provider="scripted", model="scripted-gardener", state="open", reason="http_401",
+        opened_at="2026-03-02T13:04:00Z", retry_at="2100-01-01T00:00:00Z",
+    )  # fmt: skip
+    ill = api.get(f"{URL}health/")
+    assert (ill.status_code, ill.json()["status"]) == (503, "degraded")
+    [reason] = ill.json()["reasons"]
+    assert (reason["code"], reason["since"], reason["tasks_wait"]) == (
+        "key_refused",
+        "2026-03-02T13:04:00Z",
+        True,
+    )
+    assert "HTTP 401" in reason["detail"]
+    ProviderHealth.objects.update(state="closed", slow_since="2026-03-02T13:04:00Z", ms=12_000)
+    slow = api.get(f"{URL}health/")
+    assert (slow.status_code, slow.json()["status"]) == (200, "impaired")
+
+
+def test_health_of_switched_off_ai_is_off_and_well(api: Caller):
+    body = api.get(f"{URL}health/")
+    assert (body.status_code, body.json()["status"]) == (200, "off")
+
+
+def test_queues_are_told_by_kind_and_priority_with_their_age(api: Caller):
+    AgentTask.objects.create(
+        kind="lead_analysis", dedup_key="a", priority=2, run_after="2020-01-01T00:00:00Z"
+    )
+    AgentTask.objects.create(
+        kind="lead_analysis", dedup_key="b", priority=2, run_after="2100-01-01T00:00:00Z"
+    )
+    AgentTask.objects.create(kind="follow_up", dedup_key="c", priority=9)
+    first, second = api.get(f"{URL}queues/").json()["results"]
+    assert (first["kind"], first["priority"]) == ("follow_up", 9)
+    assert (second["priority"], second["queued"], second["due"], second["running"]) == (2, 2, 1, 0)
+    assert second["oldest_seconds"] > 10**8
+
+
+def test_numbers_of_an_agent_name_what_it_has_in_hand(api: Caller, token_caller: Callable[..., Caller]):
+    lead = make_lead()
+    running = AgentTask.objects.create(
+        kind="lead_analysis", lead=lead, dedup_key="a", state=TaskState.RUNNING, started_at=timezone.now(),
+        lease_until=timezone.now(), lease_token=uuid4(),
+    )  # fmt: skip
+    for state in (TaskState.DONE, TaskState.DONE, TaskState.DONE, TaskState.DEAD):
+        AgentTask.objects.create(
+            kind="lead_analysis", dedup_key=str(uuid4()), state=state, finished_at=timezone.now()
+        )
+    body = api.get(f"{URL}lead_analysis/metrics/").json()
+    assert (body["status"], body["processed"], body["errors"], body["error_rate"]) == (
+        "processing",
+        4,
+        1,
+        0.25,
+    )
+    assert body["uptime_seconds"] is None
+    [current] = body["current"]
+    assert (current["task"], current["lead"]) == (str(running.public_id), str(lead.public_id))
+    other = token_caller(make_user(Role.READ_ONLY), ["read"])
+    assert other.get(f"{URL}lead_analysis/metrics/").json()["current"][0]["lead"] is None
+
+
+def test_limits_are_changed_by_who_read_them_and_named_when_wrong(api: Caller):
+    url = f"{URL}lead_analysis/"
+    etag = api.get(url)["ETag"]
+    assert_problem(api.send("PATCH", url, {"rpm": 60}), 428, "precondition_required")
+    changed = api.send("PATCH", url, {"rpm": 60, "budget_day_usd": "2.50"}, HTTP_IF_MATCH=etag)
+    assert (pool(changed)["rpm"], pool(changed)["budget_day_usd"]) == (60, "2.5000")
+    assert_problem(api.send("PATCH", url, {"rpm": 61}, HTTP_IF_MATCH=etag), 412, "version_conflict")
+    etag = api.get(url)["ETag"]
+    response = api.send("PATCH", url, {"max_concurrency": 2}, HTTP_IF_MATCH=etag)
+    assert fields(assert_problem(response, 400, "out_of_bounds")) == ["max_concurrency"]
+
+
+def test_a_restart_is_asked_for_by_who_sets_up(api: Caller):
+    answer = api.send("POST", f"{URL}restart/")
+    assert (answer.status_code, answer.json()) == (202, {"pumps": 0})
