@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 PG ?=
 BENCH ?=
 ARGS ?=
+KILLS ?= 20
+SEED ?=
+CHAOS ?= kills
 # Packages are installed again only when the pins change.
 hash = $(firstword $(shell cat $(1) | cksum))
 RUN_PACKAGES := $(VENV)/.run-$(call hash,requirements.txt)
@@ -22,7 +25,7 @@ WORKERS := -n auto --maxprocesses=4 --dist=worksteal
 BESIDE_SERVER := $(OWN) $(BIN)/python -m gardenos.embedded_postgres --disposable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-deploy check-policies render bench docs lock test-deps test-e2e test-k8s test-images
+.PHONY: help run test test-chaos check check-deploy check-policies render bench docs lock test-deps test-e2e test-k8s test-images
 .PHONY: screenshots clean pg-programs deploy-tools
 .SUFFIXES:
 
@@ -52,6 +55,9 @@ check-deploy: $(DEV_PACKAGES) deploy-tools ## deploy/: manifests rendered, schem
 
 render: deploy-tools ## the manifests of every site anew, into deploy/k8s/rendered
 	@.ci/render $(DEPLOY_TOOLS)/bin/kubectl deploy/k8s/rendered
+
+test-chaos: $(DEV_PACKAGES) ## kills processes beside work (KILLS=20, SEED=n; CHAOS=shipped: freezes at the usual limits)
+	@exec $(BESIDE_SERVER) $(BIN)/python -m tests.chaos $(CHAOS) --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(DEV_PACKAGES) ## measures against floors; table and JSON rows (BENCH=name runs one, BENCH_OUT=file)
 	@exec $(BESIDE_SERVER) $(BIN)/python -m tests.bench $(BENCH)

@@ -1,4 +1,5 @@
-"""Pumps: what the queue runs to move AgentTask rows. With crm.tasks the only modules that know django_q.
+"""Pumps: what the queue runs to move AgentTask rows. With crm.tasks and crm.broker the only modules that
+know django_q.
 
 A pump is one plain task that runs an event loop. It claims rows of all kinds for a while, asks the model
 for many of them at a time, and stores what comes. Then it lets go of its slot, wakes its successor and
@@ -6,21 +7,24 @@ finishes what it has in hand. Killing it at any moment costs at most the calls i
 """
 
 import os
+from dataclasses import replace
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.dispatch import receiver
 from django_q.signals import post_spawn
 
+from ai_agents.actions.queue import next_due
 from ai_agents.actions.requests import request_analysis_batch
 from ai_agents.llm.providers import Provider, current_provider
 from ai_agents.scaling import autoscale
 from ai_agents.timing import Timing
 from crm.models import Actor, ImportRow, Lead
-from crm.tasks import AI, DEFAULT, cluster_is_stopping, enqueue, task
+from crm.tasks import AI, DEFAULT, at_each_heartbeat, cluster_is_stopping, enqueue, task
 
 KICK_AGAIN_S = 10  # a kick that has not become a pump by then is taken for lost
 START_WAIT_S = 20  # longer than a slot outlives its pump
+SILENT_S = 30  # without a pump, before a heartbeat looks for what is due
 IMPORT_SLICE = 300  # leads
 
 
@@ -49,13 +53,34 @@ def run_pump(*, wait_s: float = 0, timing: Timing | None = None, provider: Provi
 
     pump_ = Pump(
         provider,
-        timing or Timing(**getattr(settings, "AI_TIMING", {})),
+        timing or _timing(),
         on_slot_free=kick,
         is_told_to_stop=cluster_is_stopping,
     )
     if not pump_.take_slot(wait_s=wait_s):
         return "another pump is at work"
     return pump_.run()
+
+
+def _timing() -> Timing:
+    """The usual one; a watchdog that looks more often is told of progress more often."""
+    usual = Timing(**getattr(settings, "AI_TIMING", {}))
+    return replace(usual, beat_s=min(usual.beat_s, settings.QUEUE_BEAT_S / 2))
+
+
+@at_each_heartbeat(AI)
+def _look_for_due_tasks() -> None:
+    """Tasks that are due while nobody has claimed for long: the kick was lost, or its pump was killed. Not
+    sooner: what waits for a budget or an open circuit would be tried for nothing, again and again.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT bool_and(until < now() - %s * interval '1 second') FROM ai_agents_pumplease",
+            [SILENT_S],
+        )
+        [is_silent] = cursor.fetchone()
+    if is_silent and min(next_due().values(), default=1) <= 0 and current_provider().is_on:
+        kick()
 
 
 def kick() -> bool:

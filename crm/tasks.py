@@ -1,29 +1,28 @@
-"""What the queue runs, and the only way to put work on it. With ai_agents.tasks the only modules that know
-django_q.
+"""What the queue runs, and the only way to put work on it. With crm.broker and ai_agents.tasks the only
+modules that know django_q.
 
-A row of the queue is a hint: it holds the name of an allowed function and a few plain values, never an
-object. Everything here is safe to run twice, and found again by a sweep when a hint is lost.
+A row of the queue (crm/broker.py) is a hint: it holds the name of an allowed function and a few plain values,
+never an object. Everything here is safe to run twice, and found again by a sweep when a hint is lost.
 """
 
+import functools
 import inspect
-import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.apps import apps
 from django.contrib import admin
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.signals import post_migrate
 from django.dispatch import receiver
 from django_q import tasks as django_q_tasks
-from django_q.brokers.orm import ORM
-from django_q.signals import post_spawn
+from django_q.signals import post_execute, post_spawn
 
-from crm import clock, events
+from crm import broker, clock, events, progress
 from crm.actions.asleep import check_asleep, is_due
 from crm.actions.bulk import stalled_bulk
 from crm.actions.bulk_running import advance_bulk
@@ -43,6 +42,9 @@ from crm.actions.retention import keep_no_longer
 from crm.actions.sealing import seal_audit_log
 from crm.mail.transport import deliver
 from crm.models import Actor, Message, MessageState, acting_as
+from crm.progress import heartbeat_age_s, stamp
+
+__all__ = ["heartbeat_age_s", "stamp"]  # for doors, with what is defined here
 
 log = logging.getLogger(__name__)
 Task = TypeVar("Task", bound=Callable[..., Any])
@@ -51,6 +53,7 @@ SCHEDULE_PREFIX = "gardenos: "
 IMPORT_SLICE_S = BULK_SLICE_S = 20
 WAKE_UP_AHEAD = timedelta(days=1)  # rows of the queue that wait longer would only be in the way
 SEND_FOR_S = 45  # one run of send_due_messages begins no further mail after this
+OVERDUE = timedelta(seconds=10)  # a message that is due so long has lost its wake-up
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class _Allowed:
 
 
 _allowed: dict[str, _Allowed] = {}
+_looks: dict[str, list[Callable[[], object]]] = {name: [] for name in CLUSTERS}
 
 
 def task(*, cluster: str = DEFAULT, every_minutes: int | None = None) -> Callable[[Task], Task]:
@@ -71,24 +75,35 @@ def task(*, cluster: str = DEFAULT, every_minutes: int | None = None) -> Callabl
     def register(function: Task) -> Task:
         path = f"{function.__module__}.{function.__qualname__}"
         as_task = acting_as(Actor.system(f"task {function.__name__}"))(function)
-        _allowed[path] = _Allowed(as_task, cluster, every_minutes)
+        _allowed[path] = _Allowed(_proving(as_task), cluster, every_minutes)
         return function
 
     return register
 
 
-class _Later(ORM):
-    """django-q2's broker on our tables, for a call that no worker may fetch before its time.
+def _proving(function: Task) -> Task:
+    """What ends, however it ends, proves that work gets done here."""
 
-    A row's `lock` is the time from which it may be fetched; the broker itself moves it on the same way.
+    @functools.wraps(function)
+    def run(*args: Any) -> Any:
+        try:
+            return function(*args)
+        finally:
+            progress.made()
+
+    return cast(Task, run)
+
+
+def at_each_heartbeat(cluster: str) -> Callable[[Task], Task]:
+    """Call this, without arguments, with each heartbeat of the cluster: a quick look for work whose hint was
+    lost. It must not write more than a hint.
     """
 
-    def __init__(self, list_key: str, at: datetime) -> None:
-        super().__init__(list_key)
-        self._at = at
+    def register(function: Task) -> Task:
+        _looks[cluster].append(function)
+        return function
 
-    def enqueue(self, task: str) -> int:
-        return self.get_connection().create(key=self.list_key, payload=task, lock=self._at).pk
+    return register
 
 
 def enqueue(
@@ -108,47 +123,44 @@ def enqueue(
     if any(arg is not None and not isinstance(arg, str | int | float) for arg in args):
         raise TypeError("a task takes ids and plain values, never objects")
     cluster = cluster or _allowed[path].cluster
-    broker = {"broker": _Later(cluster, at)} if at else {}
-    return str(django_q_tasks.async_task(path, *args, cluster=cluster, **broker))
+    rows = broker.Rows(cluster, at)
+    return str(django_q_tasks.async_task(path, *args, cluster=cluster, broker=rows))
 
 
 def queue_depth(cluster: str | None = None) -> int:
     """Rows on the queue, of one cluster or all, those that a worker holds included."""
-    rows = apps.get_model("django_q", "OrmQ").objects.all()
-    return (rows.filter(key=cluster) if cluster else rows).count()
-
-
-def stamp(name: str, **info: Any) -> None:
-    """Prove progress: set the row `name` of Heartbeat to the database's now."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO crm_heartbeat (name, at, info) VALUES (%s, now(), %s::jsonb) "
-            "ON CONFLICT (name) DO UPDATE SET at = now(), info = excluded.info",
-            [name, json.dumps(info)],
-        )
-
-
-def heartbeat_age_s(cluster: str) -> float | None:
-    """Seconds since the cluster last proved that it gets work done; None before its first time."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT extract(epoch FROM now() - at) FROM crm_heartbeat WHERE name = %s", [f"cluster:{cluster}"]
-        )
-        row = cursor.fetchone()
-    return float(row[0]) if row else None
+    return broker.depth(cluster)
 
 
 @task()
 def heartbeat(cluster: str) -> None:
-    """Run by a worker of `cluster`, so that its row tells that the whole road through the queue is open."""
+    """Run by a worker of `cluster`, so that its row tells that the whole road through the queue is open.
+
+    Each also looks for work that nobody fetches, because the schedules of a cluster that is restarted again
+    and again may never come.
+    """
     stamp(f"cluster:{cluster}")
+    progress.result_waits()
     if cluster == DEFAULT:  # comes every 10 s, which is the rhythm of the seals
         seal_audit_log()
+    for look in _looks[cluster]:
+        look()
 
 
-def send_heartbeat(cluster: str) -> None:
-    """Queue a heartbeat to this cluster; the watchdog does so every 10 s."""
-    enqueue("crm.tasks.heartbeat", cluster, cluster=cluster)
+@receiver(post_execute, dispatch_uid="crm.tasks.result_is_booked")
+def _a_heartbeat_came_back(task: dict[str, Any], **kwargs: Any) -> None:
+    """In the monitor of a cluster, once a result is booked: the last piece of the road."""
+    if task.get("func") == "crm.tasks.heartbeat":
+        progress.result_is_booked()
+
+
+def send_heartbeat(cluster: str, instance: str = "") -> None:
+    """Queue a heartbeat to a cluster, or to one instance of it, unless the last one has not been fetched yet.
+    The watchdog does so every QUEUE_BEAT_S.
+    """
+    key = f"{cluster}@{instance}" if instance else cluster
+    if not instance or not broker.is_waiting(key):
+        enqueue("crm.tasks.heartbeat", cluster, cluster=key)
 
 
 @task(every_minutes=10)
@@ -190,10 +202,19 @@ def send_due_messages() -> None:
         for claim in claims:
             delivery = deliver(claim.letter)
             finish_sending(claim.message_id, version=claim.version, delivery=delivery, at=clock.now())
+            progress.made()
         if not claims and not due_messages(clock.now()).exists():
             return
         if not claims:
             time.sleep(0.2)  # due, but somebody holds its rows for the moment
+
+
+@at_each_heartbeat(DEFAULT)
+def _look_for_unsent() -> None:
+    """Mail that is overdue and whose wake-up was lost."""
+    path = "crm.tasks.send_due_messages"
+    if due_messages(clock.now() - OVERDUE).exists() and not broker.is_waiting(DEFAULT, path):
+        enqueue(path)
 
 
 @task()
@@ -240,6 +261,7 @@ def find_duplicates() -> None:
     sweep is queued behind what else waits."""
     stop_at = time.monotonic() + IMPORT_SLICE_S
     while sweep_duplicates()[0]:
+        progress.made()
         if time.monotonic() >= stop_at or cluster_is_stopping():
             enqueue("crm.tasks.find_duplicates")
             return

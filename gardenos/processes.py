@@ -6,10 +6,13 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NAME = 15
 
 
 def dying_with_parent(command: list[str], wish: signal.Signals) -> list[str]:
@@ -30,7 +33,7 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def _prctl(option: int, value: int) -> None:
+def _prctl(option: int, value: Any) -> None:
     with contextlib.suppress(OSError, AttributeError):  # not Linux
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
@@ -68,3 +71,33 @@ def _children() -> list[int]:
             if entry.read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
                 found.append(int(entry.parent.name))
     return found
+
+
+def children_die_with_us(name: Callable[[], str]) -> None:
+    """From now on, whatever this process forks, and what that forks, is ended by the kernel when its parent
+    has ended, however that came. `name` is asked in the child and shown by `ps -o comm` (15 characters).
+    """
+    parent = 0
+
+    def remember() -> None:
+        nonlocal parent
+        parent = os.getpid()
+
+    def bind() -> None:
+        die_with_parent(signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the kernel knew of our wish
+            os._exit(1)
+        _prctl(_PR_SET_NAME, ctypes.create_string_buffer(name().encode()[:15]))
+
+    os.register_at_fork(before=remember, after_in_child=bind)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number, be it ours or not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -212,6 +212,7 @@ CHANNEL_LAYERS = {
 }
 _CLUSTER = {  # reasons: docs/adr/0005
     "orm": "default",
+    "broker_class": "crm.broker.Rows",
     "queue_limit": 1,
     "bulk": 1,
     "ack_failures": True,
@@ -226,6 +227,10 @@ _CLUSTER = {  # reasons: docs/adr/0005
     "retry": 400,
 }
 Q_CLUSTER = {"name": "default", **_CLUSTER, "ALT_CLUSTERS": {"ai": _CLUSTER, "default": _CLUSTER}}
+QUEUE_BEAT_S = env.number("QUEUE_BEAT_S", 10, least=0.5, most=300)
+QUEUE_STALE_S = env.number("QUEUE_STALE_S", 40, least=2, most=3_600)
+if QUEUE_STALE_S < 3 * QUEUE_BEAT_S:
+    env.refuse("QUEUE_STALE_S", "must be at least three times QUEUE_BEAT_S")
 
 # --- files -------------------------------------------------------------------------------------------------
 STATIC_URL = env.text("STATIC_URL", "/static/")

@@ -6,7 +6,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import DataError, IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from crm import clock, events
+from crm import clock, events, progress
 from crm.actions.bulk import KIND, RUN, UNDO_FOR, actor_of, finish
 from crm.actions.bulk_acts import act_on_slice
 from crm.actions.steps import GONE, Taken, undo_many, write_rows
@@ -22,6 +22,7 @@ def advance_bulk(job_id: int, *, seconds: float) -> bool:
     """
     stop_at = time.monotonic() + seconds
     while _slice(job_id):
+        progress.made()
         if time.monotonic() >= stop_at:
             return True
     return False

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from crm import clock, events
+from crm import clock, events, progress
 from crm.actions.audit import audit
 from crm.errors import CRMError, ExportRefused
 from crm.exports import files
@@ -57,6 +57,7 @@ def advance(job_id: int, seconds: float) -> bool:
     until = time.monotonic() + seconds
     try:
         while _step(job_id):
+            progress.made()
             if time.monotonic() >= until:
                 return True
     except FileNotFoundError:

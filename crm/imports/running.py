@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
-from crm import clock, events
+from crm import clock, events, progress
 from crm.actions.identity import IMPORT_LOCK
 from crm.actions.tags import MOST_TAGS
 from crm.errors import ImportRefused
@@ -82,6 +82,7 @@ class ImportRun:
         until = time.monotonic() + seconds
         try:
             while self.step():
+                progress.made()
                 if time.monotonic() >= until:
                     return True
         except ImportRefused as refused:

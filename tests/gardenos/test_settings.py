@@ -45,6 +45,8 @@ def manage(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         ("AI_PROVIDER", "canary"),
         ("AI_DAILY_BUDGET_USD", "nan"),
         ("WEB_WORKERS", "-1"),
+        ("QUEUE_STALE_S", "29"),
+        ("QUEUE_BEAT_S", "0"),
         ("LOG_FORMAT", "canary"),
         ("EMAIL_URL", "canary://x"),
         ("TIME_ZONE", "Mars/canary"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from django.apps import apps
 from django.db import connection
 
 from ai_agents.actions import outcomes, pools
@@ -19,6 +20,7 @@ from ai_agents.models import AgentCall, AgentTask, Budget, ModelPrice, PumpLease
 from ai_agents.pump import Pump
 from ai_agents.tasks import run_pump
 from crm.models import Actor, FollowUp, Heartbeat, Lead, Score, ScoreKind
+from crm.tasks import heartbeat
 from tests.ai_agents.engine.conftest import FAST, Engine, until
 
 
@@ -318,3 +320,17 @@ def test_a_slice_that_ends_with_work_left_calls_its_successor(engine: Engine):
     assert calls == {"kicked": 1}
     assert engine.states()["running"] == 0, "what it had in hand is finished"
     assert engine.states()["queued"] > 10
+
+
+def test_a_heartbeat_calls_a_pump_for_tasks_whose_kick_was_lost(engine: Engine):
+    rows = apps.get_model("django_q", "OrmQ").objects
+    engine.queue(1)
+    for silent_s, expected in ((10, 0), (60, 1)):  # a pump that ended just now found what it could
+        rows.all().delete()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE ai_agents_pumplease SET until = now() - %s * interval '1 second', kicked_at = NULL",
+                [silent_s],
+            )
+        heartbeat("ai")
+        assert rows.filter(payload__contains='"ai_agents.tasks.pump"').count() == expected
