@@ -6,32 +6,54 @@ own sums and adds only rows that are new since its last scrape; processes agree,
 rows.
 """
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
 from django.db import connection
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 SETTLED_S = (
     5  # rows younger than this wait for the next scrape: a slower transaction may still commit older ones
 )
 
+CALL_BOUNDS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+TASK_BOUNDS_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+FORMAT = {  # reasons of ai_agents/agents/answers.py: the answer's form; all others are about what it says
+    *("empty", "truncated", "too_long", "not_object", "not_json"),
+    *("extra_key", "missing_key", "unknown_value", "out_of_range", "wrong_type"),
+}
+NEWEST_DRAFTS = 1_000
+
 _CALLS = """
 SELECT call.provider, call.model, task.kind, call.status, call.is_repair,
-       CASE WHEN call.status = 'invalid' THEN call.error ELSE '' END,
+       CASE WHEN call.status IN ('ok', 'refused') THEN ''
+            ELSE coalesce(nullif(call.error, ''), call.status) END,
+       width_bucket(call.ms / 1000.0::float8, %s::float8[]),
        count(*), coalesce(sum(call.tokens_in), 0), coalesce(sum(call.tokens_out), 0),
        coalesce(sum(call.cost_usd), 0), coalesce(sum(call.ms), 0)
 FROM ai_agents_agentcall AS call JOIN ai_agents_agenttask AS task ON task.id = call.task_id
-WHERE call.created_at > %s AND call.created_at <= %s GROUP BY 1, 2, 3, 4, 5, 6
+WHERE call.created_at > %s AND call.created_at <= %s GROUP BY 1, 2, 3, 4, 5, 6, 7
+"""
+# Answered again, although an answer to the same task was paid for already: what crashes and lost leases cost.
+_DUPLICATES = """
+SELECT count(*) FROM ai_agents_agentcall AS call
+WHERE call.created_at > %s AND call.created_at <= %s AND call.status = 'ok' AND call.attempt > 1
+    AND NOT call.is_repair AND EXISTS (SELECT 1 FROM ai_agents_agentcall AS before
+        WHERE before.task_id = call.task_id AND before.attempt < call.attempt AND before.status = 'ok')
 """
 _ENDED = """
-SELECT kind, state, count(*), coalesce(sum(extract(epoch FROM finished_at - created_at)), 0)
+SELECT kind, state,
+       width_bucket(extract(epoch FROM started_at - created_at)::float8, %s::float8[]),
+       width_bucket(extract(epoch FROM finished_at - created_at)::float8, %s::float8[]), count(*),
+       coalesce(sum(extract(epoch FROM started_at - created_at)), 0),
+       coalesce(sum(extract(epoch FROM finished_at - created_at)), 0)
 FROM ai_agents_agenttask
-WHERE state IN ('done', 'dead', 'cancelled') AND finished_at > %s AND finished_at <= %s GROUP BY 1, 2
+WHERE state IN ('done', 'dead', 'cancelled') AND finished_at > %s AND finished_at <= %s GROUP BY 1, 2, 3, 4
 """
 _QUEUE = """
 SELECT kind, priority, state, count(*),
@@ -44,7 +66,17 @@ _BUDGET = """
 SELECT cap - spent - reserved, reserved FROM ai_agents_budget
 WHERE scope = 'all' AND day = (now() AT TIME ZONE 'UTC')::date
 """
-_LATE = "SELECT coalesce(sum((info ->> 'late')::int), 0) FROM ai_agents_pumplease"
+_SLOTS = (
+    "SELECT coalesce(sum((info ->> 'late')::bigint), 0), coalesce(sum((info ->> 'expired')::bigint), 0) "
+    "FROM ai_agents_pumplease"
+)
+_CIRCUITS = "SELECT provider, model, state FROM ai_agents_providerhealth"
+_DRAFTS = """
+SELECT state, count(*)
+FROM (SELECT state FROM crm_followup ORDER BY created_at DESC, id DESC LIMIT %s) AS newest GROUP BY 1
+"""
+_SCORE = "SELECT metrics FROM ai_agents_scoringmodel WHERE is_active"
+STATES = {"closed": 0, "half_open": 1, "open": 2}
 _BEATS = (
     "SELECT substr(name, 9), extract(epoch FROM now() - at) FROM crm_heartbeat WHERE name LIKE 'cluster:%'"
 )
@@ -58,13 +90,16 @@ class AgentsCollector:
         self._lock = Lock()
         self._counted_to = datetime(1970, 1, 1, tzinfo=UTC)
         self._calls: Counter[tuple[str, ...]] = Counter()
-        self._call_ms: Counter[tuple[str, ...]] = Counter()
+        self._call_s = Histogram(CALL_BOUNDS_S)
+        self._wait_s, self._duration_s = Histogram(TASK_BOUNDS_S), Histogram(TASK_BOUNDS_S)
+        self._retries: Counter[tuple[str, ...]] = Counter()
+        self._guardrails: Counter[tuple[str, ...]] = Counter()
+        self._duplicates = 0
         self._tokens: Counter[tuple[str, ...]] = Counter()
         self._cost: defaultdict[tuple[str, ...], float] = defaultdict(float)
         self._invalid: Counter[tuple[str, ...]] = Counter()
         self._repairs: Counter[tuple[str, ...]] = Counter()
         self._tasks: Counter[tuple[str, ...]] = Counter()
-        self._task_s: defaultdict[tuple[str, ...], float] = defaultdict(float)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not touch the database."""
@@ -78,36 +113,52 @@ class AgentsCollector:
 
     def _count_new(self) -> None:
         [[until]] = _rows("SELECT now() - %s * interval '1 second'", SETTLED_S)
-        for provider, model, kind, status, is_repair, reason, n, t_in, t_out, usd, ms in _rows(
-            _CALLS, self._counted_to, until
+        span = (self._counted_to, until)
+        for provider, model, kind, status, is_repair, reason, bucket, n, t_in, t_out, usd, ms in _rows(
+            _CALLS, list(CALL_BOUNDS_S), *span
         ):
             self._calls[provider, model, status] += n
-            self._call_ms[provider, model] += ms / 1000
+            self._call_s.add((provider, model), bucket, n, ms / 1000)
             self._tokens[model, "in"] += t_in
             self._tokens[model, "out"] += t_out
             self._cost[kind, model] += float(usd)
-            if reason:
+            if status == "invalid":
                 self._invalid[(reason,)] += n
+                if reason not in FORMAT:
+                    self._guardrails[(reason,)] += n
+            elif reason:
+                self._retries[(reason,)] += n
             if is_repair:
                 self._repairs[(status,)] += n
-        for kind, state, n, seconds in _rows(_ENDED, self._counted_to, until):
+        [[duplicates]] = _rows(_DUPLICATES, *span)
+        self._duplicates += duplicates
+        bounds = list(TASK_BOUNDS_S)
+        for kind, state, waited, took, n, wait_s, task_s in _rows(_ENDED, bounds, bounds, *span):
             self._tasks[kind, state] += n
-            self._task_s[kind, state] += float(seconds)
+            if waited is not None:
+                self._wait_s.add((kind,), waited, n, float(wait_s))
+            self._duration_s.add((kind,), took, n, float(task_s))
         self._counted_to = until
 
     def _totals(self) -> Iterator[Metric]:
         yield _counter("ai_tasks", "Tasks that ended", ["kind", "outcome"], self._tasks)
-        yield _counter("ai_task_seconds", "From request to end, summed", ["kind", "outcome"], self._task_s)
+        yield self._wait_s.metric("ai_task_wait_seconds", "From request to the last start", ["kind"])
+        yield self._duration_s.metric("ai_task_duration_seconds", "From request to end", ["kind"])
         yield _counter("ai_calls", "Calls to a model", ["provider", "model", "status"], self._calls)
-        yield _counter("ai_call_seconds", "Time of calls, summed", ["provider", "model"], self._call_ms)
+        yield self._call_s.metric("ai_call_seconds", "Time of a call", ["provider", "model"])
+        yield _counter("ai_retries", "Calls without an answer; the task waits", ["reason"], self._retries)
+        yield _counter("ai_guardrail_hits", "Answers refused for what they say", ["rule"], self._guardrails)
+        duplicates = {(): self._duplicates}
+        yield _counter("ai_duplicate_calls", "Answers paid for twice, after a crash", [], duplicates)
         yield _counter("ai_tokens", "Tokens", ["model", "direction"], self._tokens)
         yield _counter("ai_cost_usd", "Known cost of calls", ["kind", "model"], self._cost)
         yield _counter("ai_output_invalid", "Answers that could not be read", ["reason"], self._invalid)
         yield _counter("ai_repairs", "Repair calls", ["result"], self._repairs)
         limited = sum(n for (_, _, status), n in self._calls.items() if status == "rate_limited")
         yield _counter("ai_rate_limited", "Calls answered 429", [], {(): limited})
-        [[late]] = _rows(_LATE)
-        yield _counter("ai_fenced_results", "Results discarded: their lease had gone", [], {(): late})
+        [[late, expired]] = _rows(_SLOTS)
+        yield _counter("ai_lease_expired", "Leases taken back", [], {(): int(expired)})
+        yield _counter("ai_fenced_results", "Results discarded: their lease had gone", [], {(): int(late)})
 
     def _gauges(self) -> Iterator[Metric]:
         depth: dict[tuple[str, ...], float] = {}
@@ -125,10 +176,53 @@ class AgentsCollector:
         for room, reserved in _rows(_BUDGET):
             yield _gauge("ai_budget_remaining_usd", "What today may still cost", [], {(): float(room)})
             yield _gauge("ai_budget_reserved_usd", "Set aside for calls in flight", [], {(): float(reserved)})
+        circuits = {(provider, model): STATES[state] for provider, model, state in _rows(_CIRCUITS)}
+        text = "0 closed, 1 one call tries, 2 open"
+        yield _gauge("ai_breaker_state", text, ["provider", "model"], circuits)
+        drafts = {(state,): n for state, n in _rows(_DRAFTS, NEWEST_DRAFTS)}
+        yield _gauge("ai_drafts", f"The newest {NEWEST_DRAFTS} drafts", ["state"], drafts)
+        for [measured] in _rows(_SCORE):
+            yield from _scores(json.loads(measured) if isinstance(measured, str) else measured)
         ages = {(cluster,): float(age) for cluster, age in _rows(_BEATS)}
+        pump = {(): ages[("ai",)]} if ("ai",) in ages else {}
+        yield _gauge("ai_pump_heartbeat_age_seconds", "Since the agents' cluster proved progress", [], pump)
         queues = {(cluster,): n for cluster, n in _rows(_DJANGOQ)}
         yield _gauge("djangoq_heartbeat_age_seconds", "Since a cluster proved progress", ["cluster"], ages)
         yield _gauge("djangoq_queue_size", "Rows on the queue", ["cluster"], queues)
+
+
+def _scores(measured: Mapping[str, Any]) -> Iterator[Metric]:
+    """How the active statistical model did on held-out leads."""
+    for name in ("brier", "auc", "ece", "base_rate"):
+        if isinstance(measured.get(name), int | float):
+            yield _gauge(
+                f"ai_score_{name}", "Of the active model, on held-out leads", [], {(): measured[name]}
+            )
+
+
+class Histogram:
+    """Counts by bucket, for each set of labels. Buckets are numbered as width_bucket() does: 0 is below the
+    first bound.
+    """
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts: defaultdict[tuple[str, ...], Counter[int]] = defaultdict(Counter)
+        self._sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
+
+    def add(self, labels: tuple[str, ...], bucket: int, n: int, total: float) -> None:
+        self._counts[labels][bucket] += n
+        self._sums[labels] += total
+
+    def metric(self, name: str, text: str, labels: list[str]) -> Metric:
+        family = HistogramMetricFamily(name, text, labels=labels)
+        for values, counts in self._counts.items():
+            running, buckets = 0, []
+            for nr, bound in enumerate([*map(str, self._bounds), "+Inf"]):
+                running += counts[nr]
+                buckets.append((bound, float(running)))
+            family.add_metric(values, buckets, self._sums[values])
+        return family
 
 
 def _rows(statement: str, *values: Any) -> list[tuple[Any, ...]]:
