@@ -3,11 +3,24 @@
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
+from ai_agents.actions.caps import set_budget
 from ai_agents.actions.pools import pause_agents, resume_agents, scale_agents, set_pool
-from ai_agents.models import AgentCall, AgentPool, AgentTask, Budget, ModelPrice, ProviderHealth
+from ai_agents.actions.prices import set_price
+from ai_agents.models import (
+    AgentCall,
+    AgentPool,
+    AgentTask,
+    Budget,
+    BudgetCap,
+    ModelPrice,
+    ProviderHealth,
+)
 from crm.actions.base import check_version
-from crm.admin.base import RecordAdmin
+from crm.admin.base import CheckedByAction, RecordAdmin
+from crm.errors import InvalidValue
 from crm.models import Actor
 from crm.permissions import Verb
 
@@ -79,9 +92,37 @@ class ProviderHealthAdmin(HistoryAdmin):
     ordering = ("provider", "model")
 
 
-@admin.register(ModelPrice)
-class ModelPriceAdmin(HistoryAdmin):
-    """What models cost."""
+@admin.register(BudgetCap)
+class BudgetCapAdmin(RecordAdmin):
+    """What a day may cost, set by people. A pool's own cap is on its page."""
 
+    form = CheckedByAction
+    see_verb = change_verb = add_verb = Verb.SET_UP
+    list_display = ("scope", "usd_day")
+    ordering = ("scope",)
+    fields = ("scope", "usd_day")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("scope",) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        scope = set_budget(obj.scope, usd_day=obj.usd_day, by=Actor.of(request.user))  # type: ignore[arg-type]
+        kept = BudgetCap.objects.filter(scope=scope).first()
+        if kept is None:
+            raise InvalidValue(_("Set a pool's budget on the pool's page."), field="scope")
+        obj.pk = kept.pk
+        obj.refresh_from_db()
+
+
+@admin.register(ModelPrice)
+class ModelPriceAdmin(RecordAdmin):
+    """What models cost, from which day. A new price is a new row: what was booked stays explained."""
+
+    form = CheckedByAction
+    see_verb = add_verb = Verb.SET_UP
     list_display = ("provider", "model", "valid_from", "usd_in", "usd_cached", "usd_out", "note")
     ordering = ("provider", "model", "-valid_from")
+    fields = ("provider", "model", "valid_from", "usd_in", "usd_cached", "usd_out", "note")
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> ModelPrice:
+        return set_price(changes.pop("provider"), changes.pop("model"), by=actor, **changes)

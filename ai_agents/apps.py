@@ -25,12 +25,14 @@ class AIAgentsConfig(AppConfig):
         ports.fill(
             price_of_analysis=status.price_of_analysis, ai_status=status.ai_status, pending=status.pending
         )
-        post_migrate.connect(_keep_pools, sender=self)
+        post_migrate.connect(_keep_rows, sender=self)
         if os.environ.get("Q_CLUSTER_NAME") == "ai":
             import_module("ai_agents.pump")  # before the cluster forks, so that its workers share the memory
 
 
-def _keep_pools(**kwargs: Any) -> None:
+def _keep_rows(**kwargs: Any) -> None:
     from ai_agents.actions.pools import keep_pools
+    from ai_agents.actions.prices import keep_prices
 
     keep_pools()
+    keep_prices()

@@ -1,23 +1,25 @@
 """What a day may cost. Money is set aside before a call, and booked or freed after it; the cap is a hard
 stop.
 
-Rows: one a day (UTC) for everything (`all`), one for each pool with its own daily budget. Claiming, booking
-and freeing lock these rows in the order of their scopes.
+Rows: one a day (UTC) for everything (`all`), one for each pool with its own daily budget, one for each person
+with a cap, for what they ask for. Claiming, booking and freeing lock these rows in the order of their scopes.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from ai_agents.llm.base import CallRecord
-from ai_agents.models import AgentPool, AgentTask, Budget
+from ai_agents.models import AgentPool, AgentTask, Budget, BudgetCap
 from crm import events
 
 ALL = "all"
+REPLAY = "replay"  # the lab's own kind of work; it has no pool
 ZERO = Decimal(0)
 CALLS_PER_RUN = 2  # the call and its one repair: what is set aside for a task
 
@@ -28,23 +30,51 @@ def day_of(task: AgentTask) -> date:
 
 
 def open_day(day: date) -> None:
-    """Make the day's rows, or give them the caps of the present settings."""
-    caps = [(ALL, Decimal(str(settings.AI_DAILY_BUDGET_USD)))]
-    pools = AgentPool.objects.exclude(budget_day_usd=None).values_list("kind", "budget_day_usd")
-    caps += [(kind, cap) for kind, cap in pools if cap is not None]
+    """Make the day's rows, or give them the present caps."""
     with connection.cursor() as cursor:
-        for scope, cap in caps:
-            cursor.execute(
-                "INSERT INTO ai_agents_budget (scope, day, cap, reserved, spent) VALUES (%s, %s, %s, 0, 0) "
-                "ON CONFLICT (scope, day) DO UPDATE SET cap = excluded.cap, stopped_at = NULL "
-                "WHERE ai_agents_budget.cap <> excluded.cap",
-                [scope, day, cap],
-            )
-        cursor.execute(  # pools whose own budget was taken away meanwhile
+        present = caps()
+        for scope, cap in present:
+            open_scope(cursor, scope, day, cap)
+        cursor.execute(  # those whose own budget was taken away meanwhile
             "UPDATE ai_agents_budget SET cap = %s, stopped_at = NULL "
             "WHERE day = %s AND NOT scope = ANY(%s) AND cap <> %s",
-            [caps[0][1], day, [scope for scope, _ in caps], caps[0][1]],
+            [present[0][1], day, [scope for scope, _ in present], present[0][1]],
         )
+
+
+def open_scope(cursor: Any, scope: str, day: date, cap: Decimal) -> None:
+    """Make one row of a day, or give it this cap."""
+    cursor.execute(
+        "INSERT INTO ai_agents_budget (scope, day, cap, reserved, spent) VALUES (%s, %s, %s, 0, 0) "
+        "ON CONFLICT (scope, day) DO UPDATE SET cap = excluded.cap, stopped_at = NULL "
+        "WHERE ai_agents_budget.cap <> excluded.cap",
+        [scope, day, cap],
+    )
+
+
+def caps() -> list[tuple[str, Decimal]]:
+    """(scope, USD a day) of every budget that holds now, the overall one first. Two queries."""
+    set_by_people = dict(BudgetCap.objects.values_list("scope", "usd_day"))
+    found = [(ALL, set_by_people.pop(ALL, Decimal(str(settings.AI_DAILY_BUDGET_USD))))]
+    pools = AgentPool.objects.exclude(budget_day_usd=None).values_list("kind", "budget_day_usd")
+    found += [(kind, cap) for kind, cap in pools if cap is not None]
+    return found + sorted(set_by_people.items())
+
+
+def scopes_of(task: AgentTask) -> list[str]:
+    """The budgets that a task's calls are charged to, as far as they have a row."""
+    mine = [ALL, task.kind]
+    return [*mine, person_scope(task.requested_by_id)] if task.requested_by_id else mine
+
+
+def person_scope(user_id: int) -> str:
+    return f"user:{user_id}"
+
+
+def spent_cap_of(user_id: int, day: date) -> Decimal | None:
+    """The person's cap when nothing is left of it today, else None."""
+    row = Budget.objects.filter(day=day, scope=person_scope(user_id)).first()
+    return row.cap if row and row.cap <= row.spent + row.reserved else None
 
 
 @transaction.atomic
@@ -84,17 +114,16 @@ def reserve(wanted: Sequence[tuple[AgentTask, Decimal]]) -> list[AgentTask]:
     paid = [(task, usd) for task, usd in wanted if usd > 0]
     if not paid:
         return [task for task, _ in wanted]
-    kind, day = paid[0][0].kind, day_of(paid[0][0])
-    rows = list(_locked(day, [ALL, kind]))
-    room = min((row.cap - row.spent - row.reserved for row in rows), default=ZERO)
+    wanted_scopes = sorted({scope for task, _ in paid for scope in scopes_of(task)})
+    rows = {row.scope: row for row in _locked(day_of(paid[0][0]), wanted_scopes)}
     granted: list[tuple[AgentTask, Decimal]] = []
     for task, usd in paid:
-        if usd <= room:
-            room -= usd
+        mine = [rows[scope] for scope in scopes_of(task) if scope in rows]
+        if ALL in rows and all(usd <= row.cap - row.spent - row.reserved for row in mine):
+            for row in mine:
+                row.reserved += usd
             granted.append((task, usd))
-    total = sum((usd for _, usd in granted), ZERO)
-    for row in rows:
-        row.reserved += total
+    for row in rows.values():
         row.save(update_fields=["reserved"])
     with connection.cursor() as cursor:
         cursor.execute(
@@ -127,7 +156,7 @@ def _book(entries: Sequence[tuple[AgentTask, Decimal, Decimal]]) -> None:
     sums: dict[tuple[date, str], list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
     for task, freed, spent in entries:
         if freed or spent:
-            for scope in (ALL, task.kind):
+            for scope in scopes_of(task):
                 total = sums[(day_of(task), scope)]
                 total[0] += freed
                 total[1] += spent

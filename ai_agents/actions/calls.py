@@ -42,5 +42,5 @@ def price_of(provider: str, model: str, on: date) -> Price:
         .first()
     )
     if row is None:
-        return shipped_price(provider, model)
+        return shipped_price(provider, model, on)
     return Price(Decimal(row.usd_in), Decimal(row.usd_cached), Decimal(row.usd_out))

@@ -53,7 +53,7 @@ SELECT jsonb_build_object(
         FROM ai_agents_agentpool),
     'budgets', (SELECT jsonb_agg(jsonb_build_object('scope', scope, 'left', (cap - spent - reserved)::text,
             'stopped_at', stopped_at) ORDER BY scope) FROM ai_agents_budget
-        WHERE day = (now() AT TIME ZONE 'UTC')::date),
+        WHERE day = (now() AT TIME ZONE 'UTC')::date AND scope NOT LIKE 'user:%%'),
     'used', (SELECT jsonb_build_object('model', info ->> 'model', 'provider', info ->> 'provider')
         FROM ai_agents_pumplease ORDER BY until DESC LIMIT 1),
     'silent_since', (SELECT coalesce(

@@ -9,7 +9,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from ai_agents.actions import queue
+from ai_agents.actions import budget, queue
 from ai_agents.agents import AGENTS, FollowUpAgent
 from ai_agents.agents.base import Asked
 from ai_agents.agents.facts import LeadFacts, RecordFacts
@@ -108,6 +108,7 @@ def request_run(kind: str, asked: Asked, *, by: Actor) -> AgentTask | None:
     lead = _checked_subject(asked, by)
     if lead and lead.is_ai_off and by.user:
         raise AIUnavailable(_("No agent may read this lead: AI is switched off for it."))
+    _refuse_if_spent(by)
     task = _new_task(kind, asked, by)
     created = _insert([task], skip_done=by.user is None)
     if created:
@@ -133,6 +134,15 @@ def _checked_subject(asked: Asked, by: Actor) -> Lead | None:
     lead = Lead.objects.visible_to(by).get(pk=asked.lead_id)
     require(by, Verb.EDIT, lead)
     return lead
+
+
+def _refuse_if_spent(by: Actor) -> None:
+    """A person whose own budget is spent hears it at once; the task would only wait."""
+    cap = budget.spent_cap_of(by.user.pk, queue.today()) if by.user else None
+    if cap is not None:
+        raise AIUnavailable(
+            _("Your AI budget of $%s for today is spent. It opens again at midnight UTC.") % f"{cap:.2f}"
+        )
 
 
 def _new_task(kind: str, asked: Asked, by: Actor) -> AgentTask:

@@ -26,6 +26,7 @@ SELECT (SELECT coalesce(sum(target), 0) FROM ai_agents_agentpool WHERE NOT pause
        (SELECT count(*) FROM (SELECT 1 FROM ai_agents_agenttask WHERE state = 'queued' LIMIT 1000) AS first),
        (SELECT spent FROM ai_agents_budget
         WHERE scope = 'all' AND day = (now() AT TIME ZONE 'UTC')::date),
+       (SELECT usd_day FROM ai_agents_budgetcap WHERE scope = 'all'),
        ({STATE})
 """  # noqa: S608  two statements of our own
 
@@ -49,7 +50,7 @@ def ai_status() -> AIStatus:
     provider = current_provider()
     if not provider.is_on:
         return AIStatus()
-    running, queued, spent, state = _read(provider)
+    running, queued, spent, cap, state = _read(provider)
     found = troubles(provider, state, least_usd=_set_aside(provider))
     return AIStatus(
         provider=provider.name,
@@ -59,7 +60,7 @@ def ai_status() -> AIStatus:
         running=running,
         queued=queued,
         spent_today_usd=spent or Decimal(0),
-        budget_usd=Decimal(str(settings.AI_DAILY_BUDGET_USD)),
+        budget_usd=Decimal(str(settings.AI_DAILY_BUDGET_USD)) if cap is None else cap,
         trouble=found[0].text if found else "",
     )
 
@@ -69,14 +70,14 @@ def current_troubles() -> list[Trouble]:
     provider = current_provider()
     if not provider.is_on:
         return []
-    return troubles(provider, _read(provider)[3], least_usd=_set_aside(provider))
+    return troubles(provider, _read(provider)[4], least_usd=_set_aside(provider))
 
 
-def _read(provider: Provider) -> tuple[int, int, Decimal | None, dict[str, Any]]:
+def _read(provider: Provider) -> tuple[int, int, Decimal | None, Decimal | None, dict[str, Any]]:
     with connection.cursor() as cursor:
         cursor.execute(_STATUS, {"silent_s": SILENT_S, "stale_s": STALE_S, "provider": provider.name})
-        running, queued, spent, state = cursor.fetchone()
-    return running, queued, spent, json.loads(state) if isinstance(state, str) else state
+        running, queued, spent, cap, state = cursor.fetchone()
+    return running, queued, spent, cap, json.loads(state) if isinstance(state, str) else state
 
 
 def _set_aside(provider: Provider) -> Decimal:

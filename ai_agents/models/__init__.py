@@ -1,5 +1,6 @@
 """The tables of the agents."""
 
+from ai_agents.models.control import BudgetCap
 from ai_agents.models.history import AgentPoolHistory
 from ai_agents.models.judging import CircuitState, ProviderHealth, ScoringModel
 from ai_agents.models.queue import (
@@ -19,6 +20,7 @@ __all__ = [
     "AgentPoolHistory",
     "AgentTask",
     "Budget",
+    "BudgetCap",
     "CallStatus",
     "CircuitState",
     "ModelPrice",

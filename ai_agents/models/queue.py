@@ -206,7 +206,7 @@ class PumpLease(models.Model):
 class Budget(models.Model):
     """What a day may cost. `reserved` is set aside before a call, `spent` booked after it. USD."""
 
-    scope = models.CharField(max_length=60, default="all", help_text='"all" or a pool\'s kind')
+    scope = models.CharField(max_length=60, default="all", help_text='"all", a kind of work, or a person')
     day = models.DateField()
     cap = models.DecimalField(max_digits=12, decimal_places=6)
     reserved = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))

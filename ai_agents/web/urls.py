@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from ai_agents.web import agents
+from ai_agents.web import agents, costs
 
 app_name = "ai_agents"
 urlpatterns = [
     path("agents/", agents.agents, name="agents"),
     path("agents/pools/", agents.agents_pools, name="agents_pools"),
+    path("agents/costs/", costs.agents_costs, name="agents_costs"),
+    path("agents/costs/budget/", costs.agents_budget, name="agents_budget"),
     path("agents/<slug:kind>/scale/", agents.agents_scale, name="agents_scale"),
     path("agents/<slug:kind>/switch/", agents.agents_switch, name="agents_switch"),
     path("leads/<uuid:public_id>/analyse/", agents.analyse, name="analyse"),

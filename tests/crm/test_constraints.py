@@ -121,6 +121,7 @@ CHECKS: dict[str, Changes] = {
     "crm_scoreoverride_has_reason": {"reason": ""},
     "crm_liveepoch_one_row": {"id": 2},
     "ai_agents_agentpool_target_in_bounds": {"target": 9},
+    "ai_agents_budgetcap_not_negative": {"usd_day": -1},
     "ai_agents_agentpool_max_256": {"max_concurrency": 257},
     "ai_agents_agentpool_draft_from_0_to_100": {"draft_from": 101},
     "ai_agents_agenttask_priority_0_to_9": {"priority": 10},

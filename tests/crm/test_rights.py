@@ -68,6 +68,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/follow-ups/": {"lead": "{lead}", "subject": "Your garden", "body": "Dear Ada,\n\nthanks."},
     "PATCH /api/v1/follow-ups/{follow_up}/": {"body": "Changed words."},
     "POST /api/v1/follow-ups/{follow_up}/reject/": {"reason": "other"},
+    "POST /api/v1/agents/budgets/": {"scope": "all", "usd_day": "4.5"},
     "POST /api/v1/agents/{pool}/scale/": {"target": 5},
     "PATCH /api/v1/agents/{pool}/": {"rpm": 60},
     "PATCH /api/v1/imports/{import}/": {"policy": "skip"},
@@ -93,6 +94,7 @@ FORMS: dict[str, dict[str, str]] = {
     "POST /me/theme/": {"theme": "dark"},
     "POST /imports/{import}/match/": {"column-0": "name"},
     "POST /imports/{import}/run/": {"analyse": "none"},
+    "POST /agents/costs/budget/": {"scope": "all", "usd_day": "4.50"},
     "POST /agents/{pool}/scale/": {"target": "5"},
     "POST /agents/{pool}/switch/": {"to": "pause"},
 }

@@ -17,6 +17,7 @@ from ai_agents.actions.pools import (
     set_pool,
 )
 from ai_agents.actions.status import ai_status, current_troubles
+from ai_agents.management.costs import add_cost_verbs, cost_lines
 from ai_agents.models import AgentPool
 from crm.errors import CRMError
 from crm.models import Actor
@@ -25,7 +26,7 @@ LIMITS = ("is_auto", "min_concurrency", "max_concurrency", "rpm", "budget_day_us
 
 
 class Command(BaseCommand):
-    help = "Show the pools of agents, set how many work at a time and their limits, pause, resume, restart."
+    help = "Show the pools of agents and what they cost; set their scale, limits, budgets, prices; restart."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
@@ -34,6 +35,7 @@ class Command(BaseCommand):
         scale = verbs.add_parser("scale", help="let this many agents of a kind work at a time")
         scale.add_argument("kind")
         scale.add_argument("target", type=int)
+        add_cost_verbs(verbs)
         for verb, text in (("pause", "claim nothing more of a kind"), ("resume", "go on")):
             verbs.add_parser(verb, help=text).add_argument("kind")
         limits = verbs.add_parser("limits", help="set a pool's limits; what is left out stays")
@@ -52,6 +54,9 @@ class Command(BaseCommand):
     ) -> None:
         by = Actor.system("manage.py agents")
         try:
+            if lines := cost_lines(verb, by=by, as_json=as_json, **options):
+                self.stdout.write("\n".join(lines))
+                return
             if verb == "scale":
                 scale_agents(kind, target=target, by=by)
             elif verb == "pause":

@@ -21,7 +21,7 @@ from ai_agents.errors import (
 from ai_agents.llm.base import CallRecord, Reply
 from ai_agents.llm.client import ModelClient, read_reply
 from ai_agents.llm.line import Line
-from ai_agents.llm.prices import KNOWN, price, shipped_price
+from ai_agents.llm.prices import SHIPPED, price, shipped_price
 from tests.ai_agents.engine.conftest import ScriptedServer
 
 FACTS = {
@@ -163,7 +163,7 @@ def test_the_providers_own_cost_wins():
 
 def test_a_model_without_a_price_is_taken_for_a_dear_one():
     assert shipped_price("openai_compatible", "nobody/knows").usd_out >= max(
-        p.usd_out for p in KNOWN.values()
+        one.price.usd_out for one in SHIPPED
     )
     assert shipped_price("scripted", "nobody/knows").usd_out == 0
 
