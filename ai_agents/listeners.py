@@ -28,12 +28,16 @@ def wake_a_pump(event: events.AgentTaskQueued | events.AgentPoolChanged) -> None
 
 
 def _start(agent: Agent, event_type: type, asked_by: Start) -> None:
-    """When this happens, queue what the agent makes of it, once per set of facts."""
+    """When this happens, queue what the agent makes of it, once per set of facts. To a person who asked, a
+    refusal is raised.
+    """
 
     @events.on(event_type)
     def start(event: object) -> None:
-        asked = asked_by(event) if current_provider().is_on else None
-        if asked and _is_readable(asked):
+        asked = asked_by(event)
+        if asked and asked.user_id:
+            request_run(agent.kind, asked, by=Actor.of(User.objects.get(pk=asked.user_id)))
+        elif asked and current_provider().is_on and _is_readable(asked):
             request_run(agent.kind, asked, by=Actor.system())
 
 

@@ -164,6 +164,15 @@ class MessageReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyTriaged:
+    """What an agent proposes about a customer's message was stored, accepted, dismissed or made stale."""
+
+    lead_id: int
+    triage_id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class MessageChanged:
     """An outgoing message moved on: queued, sending, sent, uncertain, failed, bounced."""
 
@@ -189,6 +198,15 @@ class DraftRequested:
     purpose: str = "first_answer"
     instruction: str = ""
     user_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRequested:
+    """Somebody asks an agent what it thinks of an opportunity."""
+
+    opportunity_id: int
+    lead_id: int | None
+    user_id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from django.conf import settings
 
+from ai_agents.models import AgentTask
 from crm import clock
 from crm.exports import files
 from crm.models import (
@@ -26,7 +27,9 @@ from crm.models import (
     Lead,
     LeadSource,
     MatchKey,
+    Message,
     PointKind,
+    ReplyTriage,
     Role,
     Team,
     TeamMember,
@@ -93,6 +96,21 @@ def make_follow_up(lead: Lead, **fields: Any) -> FollowUp:
     if fields["state"] in {FollowUpState.APPROVED, FollowUpState.SCHEDULED, FollowUpState.SENT}:
         fields.setdefault("approved_sha256", fields["body_sha256"])
     return FollowUp.objects.create(lead=lead, **fields)
+
+
+def make_triage(lead: Lead, **fields: Any) -> ReplyTriage:
+    """A proposal about a message that the lead's customer wrote, as an agent would have left it."""
+    text = fields.pop("text", "How long does it take?")
+    message = Message.objects.create(
+        lead=lead, direction="in", state="received", text=text,
+        from_address="customer@example.com", to_address="us@example.com", received_at=clock.now(),
+    )  # fmt: skip
+    task = AgentTask.objects.create(
+        kind="reply_triage", lead=lead, state="done", dedup_key=uuid4().hex, prompt_version="reply_triage.v1"
+    )
+    values = {"intent": "question", "step": "answer", "summary": "Asks how long it takes."} | fields
+    place = {"quote": text, "quote_start": 0, "quote_end": len(text)}
+    return ReplyTriage.objects.create(lead=lead, message=message, task=task, **place | values)
 
 
 def make_attachment(lead: Lead, content: bytes = b"plain text") -> Attachment:

@@ -34,6 +34,7 @@ class Asked:
     opportunity_id: int | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 5  # 0 first, 9 last
+    user_id: int | None = None  # who asked by hand: refusals reach them
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ def facts_of(wanted: Sequence[Wanted], *, today: datetime) -> list[LeadFacts | N
     readable = Lead.objects.live().filter(pk__in=ids, is_ai_off=False).select_related("source")
     leads = {lead.pk: lead for lead in readable}
     labels = list(CustomField.objects.filter(target="lead").order_by("key").values_list("key", flat=True))
-    texts = _texts_of(leads)
+    texts = texts_of(leads)
     newest: dict[int | None, int] = dict(
         TimelineEvent.objects.filter(lead__in=leads)
         .values_list("lead")
@@ -185,9 +185,9 @@ def _facts(
     today: datetime,
     asked: Mapping[str, str],
 ) -> LeadFacts:
-    names = usable_names(lead)
-    hidden = list(_names_to_hide(lead, names))
-    facts = [*_field_facts(lead, custom_keys, hidden), *(_text_fact(row, hidden) for row in texts)]
+    names = usable_names(lead.name, lead.company)
+    hidden = list(names_to_hide(lead.name, lead.company, names))
+    facts = [*_field_facts(lead, custom_keys, hidden), *(text_fact(row, hidden) for row in texts)]
     facts = [fact for fact in facts if fact.text]
     if asked.get("instruction"):
         words = redact(normalised(asked["instruction"], 500), names=hidden).text
@@ -202,25 +202,25 @@ def _facts(
     )
 
 
-def usable_names(lead: Lead) -> dict[str, str]:
+def usable_names(name: str, company: str) -> dict[str, str]:
     """First name and company where they look like names; an address, a formula or a template tag does not.
 
     They are put into the text after it was checked, so nothing in them can act: a wrong one is left out.
     """
     names: dict[str, str] = {}
-    whole = one_line(lead.name)
+    whole = one_line(name)
     first = whole.split(" ")[0] if whole else ""
     if len(first) > 1 and len(whole) <= 80 and _PERSON.fullmatch(first) and not _DOMAIN.search(whole):
         names["first_name"] = first
-    company = one_line(lead.company)
+    company = one_line(company)
     if len(company) > 1 and _COMPANY.fullmatch(company) and not _DOMAIN.search(company):
         names["company"] = company
     return names
 
 
-def _names_to_hide(lead: Lead, names: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+def names_to_hide(name: str, company: str, names: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     """The ways the record may name the person or the company, and what is shown instead."""
-    first, *rest = one_line(lead.name).split(" ")
+    first, *rest = one_line(name).split(" ")
     shown = "{{first_name}}" if "first_name" in names else "[name]"
     for written in dict.fromkeys((first, first.title(), first.upper())):
         yield written, shown
@@ -228,8 +228,8 @@ def _names_to_hide(lead: Lead, names: Mapping[str, str]) -> Iterable[tuple[str, 
         if len(part) > 2:
             for written in dict.fromkeys((part, part.title(), part.upper(), part.lower())):
                 yield written, "[name]"
-    if lead.company:
-        yield one_line(lead.company), "{{company}}" if "company" in names else "[company]"
+    if company:
+        yield one_line(company), "{{company}}" if "company" in names else "[company]"
 
 
 def _shown(fact: Fact) -> dict[str, str]:
@@ -253,7 +253,8 @@ def _field_facts(lead: Lead, custom_keys: list[str], hidden: list[tuple[str, str
         )
 
 
-def _text_fact(row: dict[str, Any], hidden: list[tuple[str, str]]) -> Fact:
+def text_fact(row: dict[str, Any], hidden: list[tuple[str, str]]) -> Fact:
+    """The fact of a row that `texts_of` or `newest_of` found."""
     text = normalised(row["text"], LONGEST_FACT)
     return Fact(
         id=f"{row['kind']}-{row['pk']}",
@@ -266,28 +267,31 @@ def _text_fact(row: dict[str, Any], hidden: list[tuple[str, str]]) -> Fact:
     )
 
 
-def _texts_of(leads: Mapping[int, Lead]) -> Mapping[int, list[dict[str, Any]]]:
+def texts_of(leads: Mapping[int, Lead]) -> Mapping[int, list[dict[str, Any]]]:
     """The newest texts of each lead, oldest first. Four queries."""
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     asked = Inquiry.objects.genuine().filter(lead__in=leads).exclude(message="")
-    for row in _newest(asked, "message", "received_at"):
+    for row in newest_of(asked, "message", "received_at"):
         found[row["lead_id"]].append(row | {"kind": "inquiry", "is_ours": False})
     messages = Message.objects.filter(lead__in=leads, state__in=["received", "sent"]).exclude(text="")
-    for row in _newest(messages, "text", "occurred_at", "direction"):
+    for row in newest_of(messages, "text", "occurred_at", "direction"):
         found[row["lead_id"]].append(row | {"kind": "message", "is_ours": row["direction"] == Direction.OUT})
-    for row in _newest(Note.objects.filter(lead__in=leads, is_private=False), "body", "event__occurred_at"):
+    for row in newest_of(Note.objects.filter(lead__in=leads, is_private=False), "body", "event__occurred_at"):
         found[row["lead_id"]].append(row | {"kind": "note", "is_ours": True})
     calls = CallLog.objects.filter(lead__in=leads).exclude(body="")
-    for row in _newest(calls, "body", "occurred_at"):
+    for row in newest_of(calls, "body", "occurred_at"):
         found[row["lead_id"]].append(row | {"kind": "call", "is_ours": True})
     for rows in found.values():
         rows.sort(key=lambda row: (row["at"], row["kind"], row["pk"]))
     return found
 
 
-def _newest(rows: QuerySet[Model], text: str, at: str, *more: str) -> Iterable[dict[str, Any]]:
-    place = Window(RowNumber(), partition_by=F("lead_id"), order_by=(F(at).desc(), F("pk").desc()))
+def newest_of(
+    rows: QuerySet[Model], text: str, at: str, *more: str, of: str = "lead_id"
+) -> Iterable[dict[str, Any]]:
+    """The newest NEWEST rows of each record (`of`), with their text and moment. One query."""
+    place = Window(RowNumber(), partition_by=F(of), order_by=(F(at).desc(), F("pk").desc()))
     cut = Left(Cast(text, TextField()), RAW_TEXT)
     ranked = rows.annotate(place=place, cut=cut, moment=F(at)).filter(place__lte=NEWEST)
-    for row in ranked.values("pk", "lead_id", "cut", "moment", *more):
+    for row in ranked.values("pk", of, "cut", "moment", *more):
         yield row | {"text": row["cut"], "at": row["moment"]}

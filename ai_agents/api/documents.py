@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from ai_agents.actions.pools import PoolNow
 from ai_agents.models import AgentTask, TaskState
+from crm.models import FactorSource, OpportunityReview, WinBand
 
 
 def pool_document(now: PoolNow) -> dict[str, Any]:
@@ -166,3 +167,46 @@ class RestartedSerializer(serializers.Serializer):
     """How many pumps were let go; each finishes what it has in hand."""
 
     pumps = serializers.IntegerField()
+
+
+def review_document(review: OpportunityReview) -> dict[str, Any]:
+    """A review with its risks. One query."""
+    return {
+        "id": review.public_id,
+        "summary": review.summary,
+        "next_step": review.next_step,
+        "band": review.band,
+        "risks": [
+            {"risk": risk.label, "quote": risk.quote, "source_kind": risk.source_kind, "field": risk.field}
+            for risk in review.risks.all()
+        ],
+        "dropped_risks": review.dropped_risks,
+        "is_sample": review.is_sample,
+        "model": review.model,
+        "prompt": review.prompt,
+        "created_at": review.created_at,
+    }
+
+
+class RiskSerializer(serializers.Serializer):
+    """A risk and the words of the record that it rests on."""
+
+    risk = serializers.CharField()
+    quote = serializers.CharField()
+    source_kind = serializers.ChoiceField(FactorSource.choices)
+    field = serializers.CharField(allow_blank=True)
+
+
+class ReviewSerializer(serializers.Serializer):
+    """What an agent thinks of an opportunity: an opinion that moves nothing."""
+
+    id = serializers.UUIDField()
+    summary = serializers.CharField()
+    next_step = serializers.CharField()
+    band = serializers.ChoiceField(WinBand.choices, help_text="chance to win, as a model sees it")
+    risks = RiskSerializer(many=True)
+    dropped_risks = serializers.IntegerField(help_text="risks whose quote was not found in the record")
+    is_sample = serializers.BooleanField(help_text="by the scripted model, which knows nothing")
+    model = serializers.CharField()
+    prompt = serializers.CharField()
+    created_at = serializers.DateTimeField()

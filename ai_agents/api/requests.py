@@ -1,16 +1,26 @@
-"""Asking an agent about one record: analyse a lead, rewrite a follow-up."""
+"""Asking an agent about one record: any kind of agent, analyse a lead, rewrite a follow-up, review an
+opportunity.
+"""
 
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
+from django.db.models import Model, QuerySet
 from django.http import Http404
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ai_agents.actions.requests import request_analysis, request_draft
-from ai_agents.api.documents import RequestedSerializer, task_document
+from ai_agents.actions.requests import request_analysis, request_draft, request_run
+from ai_agents.agents import AGENTS
+from ai_agents.agents.base import work_on
+from ai_agents.api.documents import RequestedSerializer, ReviewSerializer, review_document, task_document
 from crm.api.base import ApiView, StrictSerializer, TextField, WholeNumberField, actor_of, checked_body
-from crm.models import FollowUp, Lead
+from crm.models import Actor, Direction, FollowUp, Lead, Message, Opportunity
 
 
 class AnalyseSerializer(StrictSerializer):
@@ -23,6 +33,62 @@ class RewriteSerializer(StrictSerializer):
     """What should be different."""
 
     instruction = TextField(max_length=500, required=False, allow_blank=True)
+
+
+class RunSerializer(AnalyseSerializer):
+    """The record that the kind reads: a lead, a message or an opportunity."""
+
+    record = serializers.UUIDField()
+
+
+class AgentRunView(ApiView):
+    """Ask an agent of any kind about one record of the sort that it reads."""
+
+    @extend_schema(summary="Run an agent", request=RunSerializer, responses={202: RequestedSerializer})
+    def post(self, request: Request, kind: str) -> Response:
+        agent = AGENTS.get(kind)
+        if agent is None:
+            raise Http404
+        body = checked_body(request, RunSerializer)
+        by = actor_of(request)
+        record = _readable(agent.subject, by).filter(public_id=body["record"]).first()
+        if record is None:
+            raise ValidationError({"record": [_("There is no such record, or you may not see it.")]})
+        asked = replace(work_on(record), priority=body.get("priority", 5))
+        return Response({"task": task_document(request_run(kind, asked, by=by))}, status=202)
+
+
+def _readable(subject: type[Model], by: Actor) -> QuerySet[Any]:
+    if subject is Message:
+        return Message.objects.filter(lead__in=Lead.objects.visible_to(by), direction=Direction.IN)
+    return subject.objects.visible_to(by)  # type: ignore[attr-defined]
+
+
+class ReviewView(ApiView):
+    """What an agent thinks of an opportunity."""
+
+    @extend_schema(summary="Read the review of an opportunity", responses=ReviewSerializer)
+    def get(self, request: Request, public_id: UUID) -> Response:
+        review = self._card(request, public_id).reviews.filter(is_current=True).first()
+        if review is None:
+            raise NotFound(_("Nobody has asked for a review of this opportunity yet."))
+        return Response(review_document(review))
+
+    @extend_schema(
+        summary="Review an opportunity", request=AnalyseSerializer, responses={202: RequestedSerializer}
+    )
+    def post(self, request: Request, public_id: UUID) -> Response:
+        card = self._card(request, public_id)
+        asked = replace(work_on(card), priority=checked_body(request, AnalyseSerializer).get("priority", 5))
+        return Response(
+            {"task": task_document(request_run("opportunity", asked, by=actor_of(request)))}, status=202
+        )
+
+    def _card(self, request: Request, public_id: UUID) -> Opportunity:
+        card = Opportunity.objects.visible_to(actor_of(request)).filter(public_id=public_id).first()
+        if card is None:
+            raise Http404
+        return card
 
 
 class AnalyseView(ApiView):

@@ -14,7 +14,7 @@ from ai_agents.api.agents import (
     RestartView,
 )
 from ai_agents.api.costs import BudgetsView, CostsView
-from ai_agents.api.requests import AnalyseView, RewriteView
+from ai_agents.api.requests import AgentRunView, AnalyseView, ReviewView, RewriteView
 
 app_name = "ai_agents_api"
 urlpatterns = [
@@ -29,6 +29,8 @@ urlpatterns = [
     path("agents/<slug:kind>/scale/", PoolScaleView.as_view(), name="pool_scale"),
     path("agents/<slug:kind>/pause/", PoolPauseView.as_view(), name="pool_pause"),
     path("agents/<slug:kind>/resume/", PoolResumeView.as_view(), name="pool_resume"),
+    path("agents/<slug:kind>/run/", AgentRunView.as_view(), name="agent_run"),
+    path("opportunities/<uuid:public_id>/review/", ReviewView.as_view(), name="opportunity_review"),
     path("leads/<uuid:public_id>/analyse/", AnalyseView.as_view(), name="lead_analyse"),
     path("follow-ups/<uuid:public_id>/rewrite/", RewriteView.as_view(), name="follow_up_rewrite"),
 ]

@@ -8,12 +8,13 @@ anybody.
 import hashlib
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from ai_agents.llm import scripted_kinds as kinds
+
 ENVELOPE = re.compile(r"<([A-Za-z][\w-]*)>\s*(\{.*\})\s*</\1>", re.DOTALL)
-SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
 MAX_QUOTE = 140  # characters
 
 
@@ -109,6 +110,9 @@ class Asked:
     digest: bytes
     system: str
     has_first_name: bool = True
+    more: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what else the request says: today, message, purpose
 
 
 def read_request(messages: list[dict[str, Any]]) -> Asked:
@@ -135,14 +139,21 @@ def read_request(messages: list[dict[str, Any]]) -> Asked:
         for f in lead.get("facts") or ()
         if isinstance(f, dict)
     )
-    content = json.dumps([agent, facts, lead.get("purpose"), lead.get("instruction")])
+    content = json.dumps([agent, facts, lead.get("purpose"), lead.get("instruction"), lead.get("message")])
     digest = hashlib.sha256(content.encode()).digest()
-    return Asked(str(agent), facts, digest, str(system), lead.get("has_first_name") is not False)
+    has_first_name = lead.get("has_first_name") is not False
+    return Asked(str(agent), facts, digest, str(system), has_first_name, lead)
 
 
 def answer(asked: Asked) -> dict[str, Any]:
     """The honest answer of the agent that asks."""
-    return draft(asked) if asked.agent == "follow_up" else analysis(asked)
+    if asked.agent in KINDS:
+        return KINDS[asked.agent](asked)
+    return kinds.example(asked.system, asked.facts)
+
+
+def _triage(asked: Asked) -> dict[str, Any]:
+    return kinds.triage(asked.facts, str(asked.more.get("message", "")), str(asked.more.get("today", "")))
 
 
 def analysis(asked: Asked) -> dict[str, Any]:
@@ -171,18 +182,9 @@ def _reasons(facts: tuple[dict[str, str], ...]) -> Iterator[dict[str, Any]]:
         for fact in facts:
             found = sign.words.search(fact["text"])
             if found and fact["by"] == "customer":
-                quote = _quote(fact["text"], found.start())
+                quote = kinds.sentence(fact["text"], found.start(), MAX_QUOTE)
                 yield {"label": sign.label, "points": sign.points, "quote": quote, "source": fact["id"]}
                 break
-
-
-def _quote(text: str, at: int) -> str:
-    """The sentence around position `at`, verbatim, at most MAX_QUOTE characters."""
-    for sentence in SENTENCE.finditer(text):
-        if sentence.start() <= at < sentence.end():
-            start = max(sentence.start(), at - MAX_QUOTE // 2)
-            return text[start : min(sentence.end(), start + MAX_QUOTE)].strip()
-    return text[at : at + MAX_QUOTE].strip()
 
 
 def _joined(labels: list[str]) -> str:
@@ -214,6 +216,14 @@ def _topic(facts: tuple[dict[str, str], ...]) -> tuple[str, str]:
             if topic in fact["text"].lower():
                 return topic, fact["id"]
     return "garden", ""
+
+
+KINDS: dict[str, Callable[[Asked], dict[str, Any]]] = {
+    "lead_analysis": analysis,
+    "follow_up": draft,
+    "reply_triage": _triage,
+    "opportunity": lambda asked: kinds.review(asked.facts),
+}
 
 
 def obedient(asked: Asked) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 
 from crm.admin.base import RecordAdmin
-from crm.models import FollowUp, Lead, Message
+from crm.models import FollowUp, Lead, Message, ReplyTriage
 
 
 @admin.register(FollowUp)
@@ -26,3 +26,13 @@ class MessageAdmin(RecordAdmin):
     list_display = ("occurred_at", "direction", "state", "subject", "lead")
     list_select_related = ("lead",)
     list_filter = ("direction", "state")
+
+
+@admin.register(ReplyTriage)
+class ReplyTriageAdmin(RecordAdmin):
+    """What an agent proposed about a reply, and what a person decided: on the lead's page."""
+
+    hangs_on: ClassVar[dict[str, Any]] = {"lead": Lead}
+    list_display = ("created_at", "lead", "intent", "step", "wake_on", "state", "decided_by")
+    list_select_related = ("lead", "decided_by")
+    list_filter = ("intent", "state")

@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
@@ -22,9 +23,10 @@ from crm.actions.opportunity_moves import (
     reopen_opportunity,
     win_opportunity,
 )
+from crm.actions.reviews import request_review
 from crm.admin.base import CheckedByAction, RecordAdmin
 from crm.admin.bulk import DeletedFilter, OwnerForm, ReasonForm, SoftDeleted, do_to_each
-from crm.models import Actor, Opportunity, Stage, StageChange, StageKind
+from crm.models import Actor, Opportunity, OpportunityReview, Stage, StageChange, StageKind
 from crm.permissions import Verb, may
 
 
@@ -78,11 +80,22 @@ class OpportunityAdmin(SoftDeleted):
         "team",
         "next_action_at",
         "next_action_kind",
+        "last_review",
         "created_at",
         "updated_at",
     )
     readonly_fields = fields[10:]
-    actions = ("assign", "move", "win", "lose", "reopen", "remove_selected", "restore_selected")
+    actions = ("assign", "move", "win", "lose", "reopen", "review", "remove_selected", "restore_selected")
+
+    @admin.display(description=gettext_lazy("review"))
+    def last_review(self, card: Opportunity) -> str:
+        """What an agent thinks of it, as plain text, with the words that each risk rests on."""
+        review = card.reviews.filter(is_current=True).prefetch_related("risks").first()
+        if review is None:
+            return "-"
+        lines = [str(review), _("Next: %s") % review.next_step]
+        lines += [f"{risk.label}: “{risk.quote}”" for risk in review.risks.all()]
+        return "\n".join(lines)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """A new one begins on top of its pipeline's first stage."""
@@ -125,6 +138,10 @@ class OpportunityAdmin(SoftDeleted):
         title = gettext_lazy("Reopen")
         return do_to_each(self, request, rows, reopen_opportunity, title=title, form=StageForm)
 
+    @admin.action(description=gettext_lazy("Ask OpportunityAgent for a review"), permissions=["change"])
+    def review(self, request: HttpRequest, rows: QuerySet[Opportunity]) -> HttpResponse | None:
+        return do_to_each(self, request, rows, request_review)
+
     @admin.action(description=gettext_lazy("Delete"), permissions=["remove"])
     def remove_selected(self, request: HttpRequest, rows: QuerySet[Opportunity]) -> HttpResponse | None:
         return do_to_each(self, request, rows, delete_opportunity)
@@ -145,3 +162,12 @@ class StageChangeAdmin(RecordAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[StageChange]:
         visible = Opportunity.objects.visible_to(request.user)  # type: ignore[arg-type]
         return super().get_queryset(request).filter(opportunity__in=visible)
+
+
+@admin.register(OpportunityReview)
+class OpportunityReviewAdmin(RecordAdmin):
+    """What agents thought of opportunities, never edited."""
+
+    list_display = ("created_at", "opportunity", "band", "next_step", "is_current")
+    list_select_related = ("opportunity",)
+    list_filter = ("band", "is_current")

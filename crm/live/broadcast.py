@@ -33,6 +33,7 @@ _thread = threading.local()  # .is_owed: this thread's transaction has rows that
     events.InquiryReceived,
     events.NoteAdded,
     events.MessageReceived,
+    events.ReplyTriaged,
     events.MessageChanged,
     events.FollowUpChanged,
     events.PersonErased,

@@ -91,6 +91,15 @@ from crm.models.privacy import (
     Suppression,
     SuppressionReason,
 )
+from crm.models.readings import (
+    OpportunityReview,
+    OpportunityRisk,
+    ProposalState,
+    ReplyIntent,
+    ReplyStep,
+    ReplyTriage,
+    WinBand,
+)
 from crm.models.scores import Band, FactorSource, Score, ScoreFactor, ScoreKind, ScoreOutcome, ScoreOverride
 from crm.models.system import (
     ApiToken,
@@ -209,6 +218,8 @@ __all__ = [
     "Note",
     "Notification",
     "Opportunity",
+    "OpportunityReview",
+    "OpportunityRisk",
     "OpportunityState",
     "OptIn",
     "OutboxEvent",
@@ -221,10 +232,14 @@ __all__ = [
     "PrivacyKind",
     "PrivacyRequest",
     "PrivacyState",
+    "ProposalState",
     "Purpose",
     "RateHit",
     "ReachChannel",
     "Recurrence",
+    "ReplyIntent",
+    "ReplyStep",
+    "ReplyTriage",
     "Role",
     "Rule",
     "RuleRun",
@@ -266,6 +281,7 @@ __all__ = [
     "Verdict",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "WinBand",
     "acting",
     "acting_as",
     "band_of",

@@ -47,7 +47,10 @@ TRACKED: dict[type[models.Model], set[str]] = {
     Note: set(),
     CallLog: set(),
     Task: {"reminded_at", "recurs_day", "recurs_time"},
-    FollowUp: {"owner", "team", "original_subject", "original_body", "facts_used"},
+    FollowUp: {
+        *("owner", "team", "original_subject", "original_body"),
+        *("facts_used", "marks", "wishes", "edit_ratio"),
+    },
     Template: set(),
     Sequence: set(),
     Step: set(),

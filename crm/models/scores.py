@@ -50,6 +50,9 @@ class Score(Record):
     timeline = models.CharField(max_length=20, blank=True)
     risks = models.JSONField(default=list, blank=True)
     missing = models.JSONField(default=list, blank=True)
+    would_change = models.JSONField(
+        default=list, blank=True, help_text="what would change the judgement, in a few words each"
+    )
     dropped_factors = models.PositiveSmallIntegerField(
         default=0, help_text="factors whose quote was not found in the record"
     )

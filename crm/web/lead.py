@@ -18,6 +18,7 @@ from crm.web import words
 from crm.web.base import ai_of, by, person, piece, read_uuid, screen
 from crm.web.details import contact, details
 from crm.web.draft_card import DraftCard, draft_card
+from crm.web.replies import triage_card
 from crm.web.score_card import score_card
 from crm.web.timeline import FILTERS, story, tabs
 
@@ -52,6 +53,7 @@ def lead_page(request: HttpRequest, public_id: UUID | str, *, draft: DraftCard |
         **head_context(request, one),
         **story_context(request, one),
         **side_context(request, one),
+        "reply": triage_card(one, person(request)),
         "draft": draft or _draft(request, one),
         "card": score_card(one),
     }

@@ -31,6 +31,7 @@ from crm.web.base import (
     toasts,
 )
 from crm.web.draft_card import draft_card
+from crm.web.replies import triage_card
 from crm.web.score_card import score_card
 from crm.web.timeline import story, tabs
 
@@ -134,6 +135,7 @@ def peek_of(request: HttpRequest, lead: Lead) -> dict[str, Any]:
         "answer": words.answer_clock(lead.answer_due_at, clock.now()),
         "is_answer_late": lead.answer_due_at is not None and lead.answer_due_at <= clock.now(),
         "score_card": score_card(lead),
+        "reply": triage_card(lead, person(request)),
         "draft": draft_card(lead, person(request), ai=ai_of(request)),
         "recent": story(lead, reader=person(request), size=3).entries,
         "events": tabs(lead, "all")[0].count,

@@ -48,6 +48,7 @@ def test_telling_outside_a_transaction_is_a_mistake():
         (events.LeadDisqualified, "lead.disqualified"),
         (events.LeadFactsChanged, "lead.facts_changed"),
         (events.AgentTaskQueued, "agent_task.queued"),
+        (events.ReplyTriaged, "reply.triaged"),
         (events.FollowUpChanged, "follow_up.changed"),
     ],
 )

@@ -51,6 +51,7 @@ from crm.models import (
     Notification,
     Opportunity,
     Pipeline,
+    ReplyTriage,
     Role,
     Score,
     ScoreOutcome,
@@ -155,6 +156,17 @@ ROWS: dict[str, Callable[..., Any]] = {
         user=make_admin(), kind="x", text="Look", dedup_key=str(uuid4()), **to
     ),
     "crm.opportunity": lambda **to: make_opportunity(**to),
+    "crm.replytriage": lambda **to: ReplyTriage.objects.create(
+        message=ROWS["crm.message"](**to),
+        task=ROWS["ai_agents.agenttask"](**to),
+        intent="question",
+        step="answer",
+        summary="Asks.",
+        quote="ask",
+        quote_start=0,
+        quote_end=3,
+        **to,
+    ),
     "crm.score": lambda **to: Score.objects.create(
         kind="rules", value=40, band="cool", is_current=False, **to
     ),

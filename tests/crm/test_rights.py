@@ -23,6 +23,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
+from crm.actions.pipelines import first_stage
 from crm.actions.tokens import create_token
 from crm.models import (
     ApiToken,
@@ -32,6 +33,8 @@ from crm.models import (
     ImportJob,
     Job,
     Lead,
+    Opportunity,
+    ReplyTriage,
     Role,
     Tag,
     Task,
@@ -45,6 +48,7 @@ from tests.factories import (
     make_import,
     make_lead,
     make_team,
+    make_triage,
     make_user,
 )
 from tests.tables import rows_written, state_of_tables
@@ -71,6 +75,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/agents/budgets/": {"scope": "all", "usd_day": "4.5"},
     "POST /api/v1/agents/{pool}/scale/": {"target": 5},
     "PATCH /api/v1/agents/{pool}/": {"rpm": 60},
+    "POST /api/v1/agents/{pool}/run/": {"record": "{lead}"},
     "PATCH /api/v1/imports/{import}/": {"policy": "skip"},
 }
 UPLOADS = {"POST /api/v1/imports/": b"Name,E-mail\nAda,ada@example.com\n"}
@@ -125,6 +130,8 @@ READ = (
     "crm/matchkey",
     "crm/scoreoutcome",
     "crm/scoreoverride",
+    "crm/replytriage",
+    "crm/opportunityreview",
     "crm/privacyrequest",
 )
 OPENED = ("crm/opportunity", "crm/account", "crm/contact", "crm/consent")  # made here, too, by those who may
@@ -177,6 +184,8 @@ class World:
         owners = {"own": self.user if is_reps else mate, "pool": None, "foreign": stranger}
         self.leads: dict[str, Lead] = {}
         self.follow_ups: dict[str, FollowUp] = {}
+        self.cards: dict[str, Opportunity] = {}
+        self.triages: dict[str, ReplyTriage] = {}
         self.attachments: dict[str, Attachment] = {}
         self.undos: dict[str, Undo] = {}
         self.tasks: dict[str, Task] = {}
@@ -184,6 +193,10 @@ class World:
             team = theirs if record == "foreign" else ours
             lead = make_lead(email="customer@example.com", message="A garden?", owner=owner, team=team)
             self.leads[record], self.follow_ups[record] = lead, make_follow_up(lead)
+            self.cards[record] = Opportunity.objects.create(
+                name="Pond", stage=first_stage(), owner=owner, team=team
+            )
+            self.triages[record] = make_triage(lead)
             self.attachments[record] = make_attachment(lead)
             self.tasks[record] = Task.objects.create(title="Ring", lead=lead, assignee=owner)
         CaptureForm.objects.create(
@@ -234,6 +247,8 @@ class World:
         for name, found in {
             "{lead}": lead,
             "{follow_up}": self.follow_ups.get(record),
+            "{card}": self.cards.get(record),
+            "{triage}": self.triages.get(record),
             "{attachment}": self.attachments.get(record),
             "{task}": self.tasks.get(record),
             "{undo}": self.undos.get(record),

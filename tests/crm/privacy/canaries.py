@@ -30,6 +30,10 @@ from crm.models import (
     Lead,
     MatchKey,
     Notification,
+    Opportunity,
+    OpportunityReview,
+    OpportunityRisk,
+    ReplyTriage,
     Score,
     ScoreFactor,
     ScoreOutcome,
@@ -168,6 +172,17 @@ def _by_agents(lead: Lead, user: User) -> None:
         cost_usd=0,
         input={"text": CANARY},
         output=f"{CANARY} is hot",
+    )
+    ReplyTriage.objects.create(
+        lead=lead, message=lead.messages.get(direction="in"), task=task,
+        intent="question", step="answer", summary=CANARY, quote=CANARY, quote_start=0, quote_end=5,
+    )  # fmt: skip
+    card = Opportunity.objects.filter(lead=lead).first()
+    review = OpportunityReview.objects.create(
+        opportunity=card, task=task, band="open", summary=CANARY, next_step=f"Call {CANARY}"
+    )
+    OpportunityRisk.objects.create(
+        review=review, label=CANARY, quote=CANARY, source_kind="note", source_id=1, start=0, end=5
     )
     score = Score.objects.create(
         lead=lead, kind="model", value=80, band="hot", task=task, summary=CANARY, risks=[CANARY]
