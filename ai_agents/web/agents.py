@@ -170,12 +170,12 @@ def _seconds(seconds: float | None) -> str:
 
 
 def _failures(request: HttpRequest) -> list[FailureRow]:
-    """The newest dead tasks of each kind, newest first; leads the person may not see stay nameless."""
-    tasks: list[AgentTask] = []
-    for kind in NAMES:
-        dead = AgentTask.objects.filter(kind=kind, state=TaskState.DEAD)
-        tasks += dead.select_related("lead").order_by("-finished_at")[:FAILURES]
-    tasks = sorted(tasks, key=lambda task: task.finished_at or task.created_at, reverse=True)[:FAILURES]
+    """The newest dead tasks, newest first; leads the person may not see stay nameless. Two queries, however
+    many kinds there are: each kind's newest come from an index of their own.
+    """
+    dead = AgentTask.objects.filter(state=TaskState.DEAD).select_related("lead").order_by("-finished_at")
+    first, *others = (dead.filter(kind=kind)[:FAILURES] for kind in NAMES)
+    tasks = list(first.union(*others, all=True).order_by("-finished_at")[:FAILURES])
     ids = [task.lead_id for task in tasks if task.lead_id]
     visible = set(
         Lead.objects.visible_to(base.person(request)).filter(pk__in=ids).values_list("pk", flat=True)
