@@ -132,17 +132,21 @@ def set_aside(number: int, row: dict[str, Any] | None) -> None:
     _rows().filter(pk=number).delete()
 
 
-def give_back(cluster: str, instance: str) -> int:
+@transaction.atomic
+def give_back(cluster: str, instance: str, *, is_forgiven: bool = False) -> int:
     """An instance has ended: what it had fetched may be fetched again at once, and what was addressed to it
-    goes. Returns how many rows came back."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_q_ormq WHERE key = %s", [f"{cluster}@{instance}"])
-        cursor.execute(
-            "UPDATE django_q_ormq SET lock = statement_timestamp() "
-            "WHERE key = %s AND lock > statement_timestamp() AND position(%s IN payload) > 0",
-            [cluster, json.dumps({"by": instance})[1:-1]],
-        )
-        return cursor.rowcount
+    goes. Forgiven: that fetch is not counted. Returns how many rows came back.
+    """
+    _rows().filter(key=f"{cluster}@{instance}").delete()
+    said = json.dumps({"by": instance})[1:-1]
+    held = _rows().filter(key=cluster, lock__gt=Now(), payload__contains=said).select_for_update()
+    rows = list(held.values_list("pk", "payload"))
+    for number, payload in rows:
+        row = read(payload)
+        if row is not None and is_forgiven:
+            row["fetched"] = max(0, row["fetched"] - 1)
+        _rows().filter(pk=number).update(lock=Now(), payload=json.dumps(row) if row else payload)
+    return len(rows)
 
 
 def depth(cluster: str | None = None) -> int:

@@ -10,8 +10,10 @@ is one of perhaps many; it has rows of its own, by its instance (`QCLUSTER_INSTA
 They are written in statements of their own, outside transactions, so that nobody waits for a row of them.
 """
 
+import hashlib
 import json
 import os
+import secrets
 import socket
 import time
 from dataclasses import dataclass
@@ -51,6 +53,11 @@ def own_cluster() -> str:
 def own_instance() -> str:
     """The instance that this process belongs to; empty outside of a watched cluster."""
     return os.environ.get("QCLUSTER_INSTANCE", "") if own_cluster() else ""
+
+
+def mark_of(instance: str) -> str:
+    """16 hexadecimal digits that name an instance; others each time for a process that belongs to none."""
+    return hashlib.sha256(instance.encode()).hexdigest()[:16] if instance else secrets.token_hex(8)
 
 
 def stamp(name: str, **info: Any) -> None:

@@ -11,7 +11,8 @@
 | the same, while the model's circuit is open | queued | given back | a moment; the circuit holds it |
 | 401, 402, 403, 404: opens the circuit | queued | given back | a moment; the circuit holds it |
 | 400, 413, 422 | dead `wrong_request` | spent | |
-| the pump stops | queued | given back | at once |
+| the pump stops, or its cluster is ended from outside | queued | given back | at once |
+| its process dies alone: the lease runs out | queued until attempts are spent | spent | backoff |
 | a fault in the agent's own code | queued until attempts are spent | spent | backoff |
 """
 

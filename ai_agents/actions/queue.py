@@ -13,6 +13,7 @@ from ai_agents.actions import budget, pace
 from ai_agents.actions.outcomes import Outcome, backoff_s
 from ai_agents.models import AgentPool, AgentTask, TaskState
 from crm import events
+from crm.progress import mark_of, own_instance
 
 OLDEST_SHARE = 16  # one claimed task in so many is the one that waited longest, so that no priority starves
 REAP_AT_ONCE = 200
@@ -23,7 +24,8 @@ _TABLE = AgentTask._meta.db_table
 
 _CLAIM = f"""
 UPDATE {_TABLE} AS task
-SET state = 'running', attempts = attempts + 1, lease_token = gen_random_uuid(),
+SET state = 'running', attempts = attempts + 1,
+    lease_token = (%(mark)s || right(replace(gen_random_uuid()::text, '-', ''), 16))::uuid,
     lease_until = statement_timestamp() + %(lease_s)s * interval '1 second',
     started_at = now(), updated_at = now()
 FROM (
@@ -61,7 +63,11 @@ def claim(
         if most <= 0:
             return []
         sql = _CLAIM_OLDEST if oldest_first else _CLAIM_FIRST
-        tasks = list(AgentTask.objects.raw(sql, {"kind": kind, "most": most, "lease_s": lease_s}))
+        tasks = list(
+            AgentTask.objects.raw(
+                sql, {"kind": kind, "most": most, "lease_s": lease_s, "mark": mark_of(own_instance())}
+            )
+        )
         if pool.rpm:
             pace.book(kind, len(tasks))
     return sorted(tasks, key=lambda task: (task.priority, task.run_after, task.pk))

@@ -105,6 +105,14 @@ def test_a_task_that_always_kills_its_worker_is_set_aside_after_three_times(as_i
     assert "set aside crm.tasks.work_on_import" in caplog.text
 
 
+def test_a_fetch_that_ended_from_outside_is_not_counted(as_instance):
+    as_instance("pod-7")
+    tasks.enqueue(PATH, 1)
+    for _ in range(5):
+        assert fetch()["args"] == (1,)
+        assert broker.give_back("default", "pod-7", is_forgiven=True) == 1
+
+
 @pytest.mark.parametrize(
     "payload",
     [

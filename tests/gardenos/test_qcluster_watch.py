@@ -30,6 +30,7 @@ def test_without_a_database_the_cluster_waits_and_says_so_once():
     refused = OperationalError("connection failed: Connection refused")
     with (
         mock.patch.object(qcluster_watch, "progress") as rows,
+        mock.patch.object(qcluster_watch, "broker"),
         mock.patch.object(qcluster_watch, "connection"),
         mock.patch.object(qcluster_watch.subprocess, "Popen") as started,
     ):

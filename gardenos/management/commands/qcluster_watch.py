@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 
+from ai_agents.actions import leases
 from crm import broker, progress
 from crm.tasks import CLUSTERS, send_heartbeat
 from gardenos.failures import database_line
@@ -23,6 +24,7 @@ LOOK_S = 0.2
 START_S = 30  # a fresh cluster has so long to do its first work, on a machine that is slow
 LONGEST_PAUSE_S = 30
 DATABASE_LOOK_S = 1
+IDLE = "did no work"  # perhaps because of what it had in hand
 
 
 class Command(BaseCommand):
@@ -80,7 +82,7 @@ class Command(BaseCommand):
 def why_stale(signs: progress.Signs, limit_s: float) -> str:
     """What in a cluster stands still for longer than that, in words; empty when nothing does."""
     if signs.work_s is not None and signs.work_s > limit_s:
-        return f"did no work for {signs.work_s:.0f} s"
+        return f"{IDLE} for {signs.work_s:.0f} s"
     if signs.results_s is not None and signs.results_s > limit_s:
         return f"booked no result for {signs.results_s:.0f} s"
     if signs.guard_s is not None and signs.guard_s > limit_s:
@@ -101,6 +103,7 @@ class Watch:
         self.next_beat = self.start_at = self.pause_s = 0.0
         self.counts_from = 0.0  # monotonic; a start and an unreachable database count as proof
         self.has_worked = False  # since it was started
+        self.was_ended = False  # from outside: what it had in hand is not to blame
 
     def start(self) -> None:
         """Start the cluster, once the database is there: without it django-q dies with tracebacks."""
@@ -128,9 +131,12 @@ class Watch:
         try:
             for instance in progress.instances_here(self.cluster):
                 pid = int(instance.rpartition("-")[2])
-                if instance == self.instance or not is_running(pid):
+                if instance != self.instance and not is_running(pid):
                     broker.give_back(self.cluster, instance)
                     progress.forget(self.cluster, instance)
+            broker.give_back(self.cluster, self.instance, is_forgiven=self.was_ended)
+            if self.was_ended:
+                leases.give_back(self.instance)
             progress.begin(self.cluster, self.instance)
         except DatabaseError as error:
             return database_line(error)
@@ -169,13 +175,14 @@ class Watch:
         limit_s = settings.QUEUE_STALE_S
         if not self.has_worked:
             late = counted_s > max(limit_s, START_S)
-            return f"did no work for {counted_s:.0f} s" if late else ""
+            return f"{IDLE} for {counted_s:.0f} s" if late else ""
         return why_stale(
             progress.Signs(*(None if age is None else min(age, counted_s) for age in astuple(signs))), limit_s
         )
 
     def restart(self, why: str) -> None:
         assert self.process is not None
+        self.was_ended = not why.startswith(IDLE)
         signal_group(self.process.pid, signal.SIGKILL)  # a frozen cluster does not answer SIGTERM
         self.process.wait()
         self.process = None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from django.db import connection, transaction
 
-from ai_agents.actions import queue
+from ai_agents.actions import leases, queue
 from ai_agents.actions.outcomes import DONE, Outcome
 from ai_agents.actions.pools import keep_pools
 from ai_agents.actions.requests import request_analysis, request_analysis_batch, request_draft
@@ -102,6 +102,19 @@ def test_an_expired_lease_goes_back_and_a_spent_one_dies(queued):
     second.refresh_from_db()
     assert (first.state, first.attempts, first.error) == (TaskState.QUEUED, 1, "lease_lost")
     assert (second.state, second.error) == (TaskState.DEAD, "lease_lost")
+
+
+def test_what_an_instance_held_when_it_was_ended_goes_back_with_its_attempt(queued, monkeypatch):
+    monkeypatch.setenv("Q_CLUSTER_NAME", "ai")
+    for name in ("pod-7", "pod-8"):
+        monkeypatch.setenv("QCLUSTER_INSTANCE", name)
+        analyse()
+        assert len(queue.claim(KIND, 1, lease_s=30)) == 1
+    assert leases.give_back("pod-7") == 1
+    assert leases.give_back("pod-7") == 0
+    back, held = AgentTask.objects.order_by("pk")
+    assert (back.state, back.attempts, back.error) == ("queued", 0, "process_ended")
+    assert (held.state, held.attempts) == ("running", 1)
 
 
 def test_a_task_past_its_deadline_is_cancelled(queued):
