@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import Count, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from crm import clock, events
 from crm.actions.base import offer_undo, undoable
@@ -86,7 +87,7 @@ def start_bulk(
     undo_row = offer_undo(
         "bulk",
         by=by,
-        label=_("Bulk act on %d records") % job.total,
+        label=_label(act, values, job.total),
         before={"job": job.pk},
         rows=[],
         window=UNDO_FOR,
@@ -102,6 +103,22 @@ def start_bulk(
 def own_bulk(by: Actor) -> QuerySet[Job]:
     """The bulk jobs that this person started."""
     return Job.objects.filter(kind=KIND, created_by=by.user) if by.user else Job.objects.none()
+
+
+def _label(act: str, values: dict[str, Any], count: int) -> str:
+    """What the toast and the list of undos call it."""
+    done = {
+        "assign": _("Assigned to %s") if values.get("owner") else _("Put back into the pool"),
+        "tag": _("Tagged “%s”"),
+        "untag": _("Took the tag “%s” off"),
+        "snooze": _("Snoozed"),
+        "disqualify": _("Disqualified: %s"),
+        "stage": _("Moved to %s"),
+    }[act]
+    if "%s" in done:
+        done %= values.get("owner") or values.get("tag") or values.get("stage") or values.get("reason")
+    records = ngettext("%d record", "%d records", count) % count
+    return f"{done[:170]} ({records})"
 
 
 def bulk_undos(jobs: Sequence[Job]) -> dict[int, Undo]:

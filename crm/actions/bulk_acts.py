@@ -18,7 +18,7 @@ from crm.actions.opportunity_moves import Way, moving
 from crm.actions.ranking import GAP, Limits, hold_stage, top_rank
 from crm.actions.steps import Decide, Hold, Memberships, Step, Taken, act_on_many
 from crm.actions.tags import MODELS, Tagged, hold_tag, tagging, untagging
-from crm.models import Actor, Lead, Opportunity, Tag, User
+from crm.models import Actor, Lead, LeadStatus, Opportunity, Tag, User
 from crm.permissions import Verb
 
 
@@ -54,7 +54,13 @@ def _act(name: str, target: str, values: dict[str, Any], keys: Sequence[int], by
             return _Act(lambda lead: snoozing(lead, by=by, until=until, reason=words))
         case "disqualify":
             reason = checked_reason(values["reason"])
-            return _Act(lambda lead: disqualification(lead, by=by, reason=reason))
+            return _Act(
+                lambda lead: (
+                    None
+                    if lead.status == LeadStatus.DISQUALIFIED  # it is so already, whatever the reason
+                    else disqualification(lead, by=by, reason=reason)
+                )
+            )
     return _Move(values["stage"], by).act
 
 

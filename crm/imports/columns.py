@@ -63,6 +63,7 @@ class Column:
     type: str = FieldType.TEXT
     decimal: str = "."
     is_day_first: bool = True
+    unlike: str = ""  # the one value because of which a column of numbers or dates is a text
     is_free_text: bool = False  # seen to hold what the type cannot: staged again as text
 
     @classmethod
@@ -173,6 +174,19 @@ def _guess_type(column: Column, values: list[str], *, decimal: str) -> None:
         and max(map(len, distinct)) <= MAX_CHOICE_CHARS
     ):
         column.type = FieldType.CHOICE
+    if column.type in {FieldType.TEXT, FieldType.CHOICE}:
+        column.unlike = _odd_one(distinct, decimal=decimal)
+
+
+def _odd_one(distinct: list[str], *, decimal: str) -> str:
+    """The value that keeps a column from being numbers or dates, if nine of ten are; else nothing."""
+    if any(_is_code(value) for value in distinct):
+        return ""
+    for reads in (lambda v: number_style([v], fallback=decimal)[0] is not None, looks_like_date):
+        others = [value for value in distinct if not reads(value)]
+        if 0 < 10 * len(others) <= len(distinct):
+            return others[0][:80]
+    return ""
 
 
 def _is_boolean(value: str) -> bool:
@@ -307,6 +321,14 @@ def warnings_for(
                         "number": read_as.parse(split_money(doubtful[0])[0]),
                     }
                 )
+        if column.unlike and target.startswith(CUSTOM):
+            found.append(
+                _(
+                    "Column “%(column)s” becomes a text, because it also holds “%(text)s”: it cannot be"
+                    " sorted or summed as numbers or days. To have that, mend the cell and upload it again."
+                )
+                % {"column": column.name, "text": column.unlike}
+            )
     words = ", ".join(f"“{word}”" for word in empty_words)
     if words:
         found.append(_("Cells that hold only %s are read as not given.") % words)

@@ -75,6 +75,11 @@ class NavItem:
     is_hot: bool = False
     in_tabbar: bool = True
 
+    @property
+    def counts(self) -> bool:
+        """Whether a number stands beside it, sometimes none."""
+        return self.icon in {"today", "people"}
+
 
 @dataclass(frozen=True, slots=True)
 class NavView:
@@ -203,6 +208,8 @@ def screen(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseB
             raise BadRequest("A value cannot be stored: too long, or out of range.") from None
         except PermissionRefused as refused:
             response = render(request, "403.html", {"reason": str(refused)}, status=403)
+        except BadRequest as wrong:
+            response = render(request, "400.html", {"reason": str(wrong)}, status=400)
         patch_vary_headers(response, ["HX-Request", "Cookie"])
         response.headers.setdefault("Cache-Control", "private, no-store")
         return response

@@ -26,6 +26,7 @@ from crm.web.base import by, person, piece, read_uuid, say, say_no, screen
 from crm.web.lead_changes import chosen_owner, listed_people, local_time, lost_reasons, snooze_choices
 from crm.web.lead_filters import COUNT_CAP, LeadFilters
 
+POOL = "pool"  # the choice to give them back
 MOST_CHOSEN = 500  # boxes; more are chosen by the filters
 ACTS = {
     "assign": gettext_lazy("Assign"),
@@ -105,7 +106,10 @@ def _start(request: HttpRequest, choice: Choice) -> Job:
     act, given = choice.act, request.POST
     values: dict[str, Any] = {}
     if act == "assign":
-        values["owner"] = chosen_owner(given.get("owner", ""))
+        owner = given.get("owner", "")
+        if not owner:
+            raise InvalidValue(_("Choose who takes them."), field="owner")
+        values["owner"] = None if owner == POOL else chosen_owner(owner)
     elif act == "tag":
         act = "untag" if given.get("do") == "untag" else "tag"
         tag_id = read_uuid(given.get("tag", ""))
@@ -142,7 +146,8 @@ def _sheet(request: HttpRequest, choice: Choice, user: User, error: str) -> Http
     }
     if choice.act == "assign":
         teams = list(Team.objects.of(user).values_list("pk", flat=True))
-        context["owners"] = [("", _("Nobody (team’s pool)")), *listed_people(user, teams)]
+        nobody = [("", _("Choose…")), (POOL, _("Nobody (team’s pool)"))]
+        context["owners"] = [*nobody, *listed_people(user, teams)]
     elif choice.act == "tag":
         context["tags"] = list(Tag.objects.order_by("name"))
         context["may_make"] = user.is_staff
@@ -166,7 +171,8 @@ def bulk_page(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_GET
 def bulk_body(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """The part that changes by itself."""
-    return piece(request, "crm/partials/bulk_body.html", _progress(_job(request, public_id)))
+    progress = _progress(_job(request, public_id)) | {"is_piece": True}
+    return piece(request, "crm/partials/bulk_body.html", progress)
 
 
 @screen

@@ -13,7 +13,7 @@ from crm.actions.bulk import cancel_bulk, stalled_bulk, start_bulk
 from crm.actions.bulk_running import advance_bulk
 from crm.actions.leads import update_lead
 from crm.errors import CRMError, InvalidValue, PermissionRefused, TransitionRefused, UndoRefused
-from crm.models import Actor, BulkRow, Job, JobState, Lead, LeadStatus, Role, Tag, Tagging
+from crm.models import Actor, BulkRow, Job, JobState, Lead, LeadStatus, Role, Tag, Tagging, Undo
 from tests.factories import make_admin, make_lead, make_team, make_user
 
 pytestmark = pytest.mark.django_db
@@ -32,13 +32,18 @@ def ids(*leads: Lead) -> list:
 
 def test_each_row_obeys_the_rules_of_its_own_action_and_refusals_are_named():
     admin = make_admin()
-    open_one, closed = (
+    open_one, closed, so_already = (
         make_lead(name="Open"),
-        make_lead(name="Closed", status=LeadStatus.DISQUALIFIED, disqualify_reason="old"),
+        make_lead(name="Closed", status=LeadStatus.CONVERTED, converted_at=clock.now()),
+        make_lead(status=LeadStatus.DISQUALIFIED, disqualify_reason="old"),
     )
-    job = run(start_bulk("disqualify", by=Actor.of(admin), ids=ids(open_one, closed), reason="no budget"))
-    assert (job.state, job.done, job.total) == (JobState.DONE, 2, 2)
-    assert (job.result["changed"], job.result["refused"]) == (1, 1)
+    leads = ids(open_one, closed, so_already)
+    job = run(start_bulk("disqualify", by=Actor.of(admin), ids=leads, reason="no budget"))
+    assert (job.state, job.done, job.total) == (JobState.DONE, 3, 3)
+    assert (job.result["changed"], job.result["refused"], job.result["same"]) == (1, 1, 1)
+    so_already.refresh_from_db()
+    assert so_already.disqualify_reason == "old"
+    assert Undo.objects.get(action="bulk").label == "Disqualified: no budget (3 records)"
     assert job.result["refusals"][0]["name"] == "Closed"
     open_one.refresh_from_db()
     assert (open_one.status, open_one.disqualify_reason) == ("disqualified", "no budget")

@@ -32,7 +32,7 @@ def test_a_bulk_act_is_asked_for_watched_and_undone(api: Caller, django_assert_n
     owner = make_user()
     open_one, closed = (
         make_lead(),
-        make_lead(name="Closed", status=LeadStatus.DISQUALIFIED, disqualify_reason="x"),
+        make_lead(name="Closed", status=LeadStatus.CONVERTED, converted_at=clock.now()),
     )
     body = {"act": "disqualify", "ids": ids(open_one, closed, owner), "reason": "no budget"}
     asked = api.send("POST", ROOT, body)

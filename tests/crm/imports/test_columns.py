@@ -101,3 +101,14 @@ def test_how_many_rows_a_big_file_holds_is_told_about_and_of_a_small_one_exactly
         path.write_bytes(csv_of("Name,City", *[f"Ann {row},Köln" for row in range(rows)], encoding=encoding))
         with Table(path, sniff(path)) as table:
             assert abs(profile(table).rows_in(path.stat().st_size) - rows) <= slack
+
+
+def test_a_column_of_numbers_with_one_bad_cell_says_why_it_becomes_a_text(tmp_path):
+    cells = [str(number) for number in range(1, 40)]
+    for bad, is_told in (("about 12", True), ("12", False)):
+        lines = [f"Person {n},{cell}" for n, cell in enumerate([*cells, bad])]
+        column = columns_of(tmp_path, "Name,Points", *lines)["Points"]
+        told = warnings_for({"Name": "name", "Points": "custom:points"}, [column], [])
+        assert any("becomes a text" in words and "“about 12”" in words for words in told) is is_told
+        assert column.type == ("text" if is_told else "number")
+    assert not any("becomes a text" in words for words in warnings_for({"Name": "name"}, [column], []))

@@ -44,6 +44,9 @@ def test_the_chosen_leads_are_given_away_watched_and_taken_back():
     assert set(Lead.objects.filter(owner=owner)) == set(leads[:2])
     body = client.get(f"/bulk/{job.public_id}/body/", **HTMX).content.decode()
     assert "Assign to Mia" in body
+    counted = r'<span class="n" id="count-people" hx-swap-oob="true">\s*3\s*</span>'
+    assert re.search(counted, body), "the sidebar counts anew"
+    assert "oob" not in client.get(f"/bulk/{job.public_id}/").content.decode()
     assert "data-live=" not in body
     undo = re.search(r'action="(/undo/[^"]+)"', body)
     assert undo
@@ -75,7 +78,7 @@ def test_all_that_match_are_those_that_pass_the_filters_of_the_list():
 def test_refused_rows_are_named_with_their_reasons():
     admin = make_admin()
     client = signed_in(admin)
-    make_lead(name="<b>Closed</b>", status=LeadStatus.DISQUALIFIED, disqualify_reason="old")
+    make_lead(name="<b>Closed</b>", status=LeadStatus.CONVERTED, converted_at=timezone.now())
     make_lead(name="Open")
     client.post("/leads/bulk/?act=disqualify&all=1", {"reason": "Spam"})
     job = Job.objects.get()
@@ -83,7 +86,7 @@ def test_refused_rows_are_named_with_their_reasons():
     page = client.get(f"/bulk/{job.public_id}/").content.decode()
     assert "Disqualify: Spam" in page
     assert "&lt;b&gt;Closed&lt;/b&gt;" in page
-    assert "cannot go from Disqualified" in page
+    assert "cannot go from Converted" in page
     assert Lead.objects.get(name="Open").disqualify_reason == "Spam"
 
 
@@ -106,6 +109,7 @@ def test_the_dialog_gets_pieces_and_shows_the_progress_in_its_place():
     ("query", "form", "status"),
     [
         ("act=assign&lead={lead}", {"owner": "nobody"}, 422),
+        ("act=assign&lead={lead}", {"owner": ""}, 422),
         ("act=tag&lead={lead}", {"tag": "x"}, 422),
         ("act=snooze&lead={lead}", {"until": "soon"}, 422),
         ("act=snooze&lead={lead}", {"until": "2001-01-01T09:00"}, 422),

@@ -80,6 +80,11 @@ def test_what_is_not_a_filter_of_ours_is_refused_not_ignored(query):
     assert signed_in(make_admin()).get(f"/leads/{query}").status_code == 400
 
 
+def test_an_address_that_means_nothing_says_what_is_wrong_with_it():
+    page = signed_in(make_admin()).get("/leads/?status=%3Cxx").content.decode()
+    assert "status cannot be “&lt;xx”." in page
+
+
 @pytest.mark.parametrize("sort", ["score", "newest", "oldest"])
 def test_pages_forwards_and_backwards_show_every_lead_once(sort, monkeypatch):
     monkeypatch.setattr(lead_filters, "PAGE", 4)
