@@ -18,6 +18,7 @@ from crm.models import (
     Contact,
     ContactPoint,
     Lead,
+    LeadStatusChange,
     Opportunity,
     Score,
     ScoreOutcome,
@@ -132,3 +133,13 @@ class TimelineEventAdmin(RecordAdmin):
     )
     list_select_related = ("lead", "contact", "account", "opportunity")
     list_filter = ("actor_kind",)
+
+
+@admin.register(LeadStatusChange)
+class LeadStatusChangeAdmin(RecordAdmin):
+    """Moves of leads from status to status, never edited."""
+
+    hangs_on: ClassVar[dict[str, Any]] = {"lead": Lead}
+    list_display = ("at", "lead", "from_status", "to_status", "by", "seconds_in_from")
+    list_select_related = ("lead", "by")
+    list_filter = ("to_status",)
