@@ -3,6 +3,8 @@
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.templatetags.static import static
 from django.urls import include, path
 
 from crm.admin.base import keep_only_ours
@@ -16,7 +18,13 @@ def _not_here(request: HttpRequest, rest: str = "") -> HttpResponse:
     raise Http404
 
 
+def _icon(request: HttpRequest) -> HttpResponse:
+    """What browsers ask for beside a page that names no icon, such as a file or a JSON answer."""
+    return redirect(static("img/mark.svg"))
+
+
 urlpatterns = [
+    path("favicon.ico", _icon),
     path("accounts/signup/", _not_here),
     path("accounts/email/", _not_here),
     path("accounts/confirm-email/", _not_here),

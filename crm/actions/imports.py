@@ -18,7 +18,7 @@ from crm import clock, events
 from crm.actions.audit import audit
 from crm.actions.base import check_version
 from crm.actions.intake import default_source
-from crm.errors import ImportRefused, TransitionRefused, UndoRefused
+from crm.errors import CRMError, ImportRefused, TransitionRefused, UndoRefused
 from crm.imports import storing
 from crm.imports.columns import CUSTOM, Column, profile, warnings_for
 from crm.imports.reading import Table, clean_name
@@ -351,6 +351,16 @@ def undo_import(import_id: int, *, by: Actor, in_process: bool = False) -> Impor
         job.save_changed("options")
     _start(job, phase=UNDO, row=row, in_process=in_process)
     return job
+
+
+def may_undo_import(job: ImportJob, *, by: Actor) -> bool:
+    """Whether `undo_import` would begin now. No query."""
+    try:
+        require(by, Verb.IMPORT)
+        _check_undo(job, by)
+    except CRMError:
+        return False
+    return True
 
 
 def _check_undo(job: ImportJob, by: Actor) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.text import get_valid_filename
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -17,12 +18,15 @@ from crm.actions.imports import (
     cancel_import,
     check_import,
     map_import,
+    may_undo_import,
+    preview_undo_import,
     run_import,
+    undo_import,
     upload_import,
 )
-from crm.errors import CRMError, ImportRefused
+from crm.errors import CRMError, ImportRefused, UndoRefused
 from crm.imports.columns import CUSTOM
-from crm.imports.running import OVER
+from crm.imports.running import OVER, UNDO
 from crm.imports.summary import (
     analysis_choices,
     column_views,
@@ -177,9 +181,13 @@ def _context(request: HttpRequest, job: ImportJob, *, error: str = "") -> dict[s
     }
     if job.state == ImportState.RUNNING:
         return context | {"view": "running", "step": CHECK, **_progress(job.rows_done, job.rows_total)}
+    if job.job.cursor.get("phase") == UNDO and _is_busy(job):
+        gone = min(job.job.cursor.get("row", 0), job.rows_total)
+        return context | {"view": "undoing", "step": DONE, **_progress(gone, job.rows_total)}
     if job.state in {ImportState.DONE, ImportState.UNDONE}:
-        counts = {**_counts(job), **_problems(job), "skips": _skips(job)}
-        return context | {"view": "done", "step": DONE, **counts}
+        counts = {**_counts(job), **_problems(job), "skips": _skips(job), "undone": _undone(job)}
+        may_undo = may_undo_import(job, by=by(request))
+        return context | {"view": "done", "step": DONE, "may_undo": may_undo, **counts}
     if _is_busy(job):
         return context | {"view": "checking", "step": CHECK, **_progress(job.job.done, job.rows_total)}
     if job.state in _STATES_BEFORE_CHECK or wants_match:
@@ -204,6 +212,12 @@ def _counts(job: ImportJob) -> dict[str, str]:
     names = ("created", "updated", "skipped", "failed")
     counts = {name: words.whole(getattr(job, f"rows_{name}")) for name in names}
     return counts | {"to_import": words.whole(job.rows_created + job.rows_updated)}
+
+
+def _undone(job: ImportJob) -> dict[str, str]:
+    """What taking it back did, as text; empty while nobody did."""
+    found = job.options.get("undo", {}) if job.state == ImportState.UNDONE else {}
+    return {name: words.whole(number) for name, number in found.items()}
 
 
 def _match(job: ImportJob) -> dict[str, Any]:
@@ -359,6 +373,35 @@ def import_cancel(request: HttpRequest, public_id: UUID) -> HttpResponse:
         say(request, _("Import of %s thrown away") % job.file_name)
         return redirect("crm:import_list")
     return redirect("crm:import", public_id=public_id)
+
+
+@screen
+@require_http_methods(["GET", "POST"])
+def import_undo(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """What taking it back would do and keep; a POST begins it."""
+    job = _job(request, public_id)
+    try:
+        if request.method == "POST":
+            undo_import(job.pk, by=by(request))
+        else:
+            count = preview_undo_import(job.pk, by=by(request))
+    except UndoRefused as refused:
+        say_no(request, refused)
+        return redirect("crm:import", public_id=public_id)
+    if request.method == "POST":
+        return redirect("crm:import", public_id=public_id)
+    shown = count.examples[:SKIPS_SHOWN]
+    context = {
+        "job": job,
+        **{name: words.whole(number) for name, number in count.as_json().items()},
+        "examples": shown,
+        "more": max(count.kept - len(shown), 0),
+        "title": _("Take an import back"),
+        "back_url": reverse("crm:import", args=[public_id]),
+        "back": job.file_name,
+        "sheet": "crm/partials/sheet_import_undo.html",
+    }
+    return render(request, "crm/sheet.html", context)
 
 
 @screen

@@ -67,6 +67,7 @@ urlpatterns = [
     path("imports/<uuid:public_id>/match/", imports.import_match, name="import_match"),
     path("imports/<uuid:public_id>/run/", imports.import_run, name="import_run"),
     path("imports/<uuid:public_id>/cancel/", imports.import_cancel, name="import_cancel"),
+    path("imports/<uuid:public_id>/undo/", imports.import_undo, name="import_undo"),
     path("imports/<uuid:public_id>/problems.csv", imports.import_problems, name="import_problems"),
     path("exports/", exports.export_list, name="export_list"),
     path("exports/<uuid:public_id>/", exports.export_page, name="export"),

@@ -1,11 +1,13 @@
 """The import pages: a file goes in step by step, and nothing is written before the last."""
 
+import re
 from io import BytesIO
 
 import pytest
 
 from crm.actions.imports import advance_import
-from crm.models import ImportJob, ImportState, Lead, Role
+from crm.actions.leads import update_lead
+from crm.models import Actor, ImportJob, ImportState, Lead, Role
 from tests.crm.web.pages import HTMX, signed_in
 from tests.factories import make_admin, make_team, make_user
 
@@ -202,3 +204,30 @@ def test_each_skipped_row_has_its_reason(me):
     html = html_of(client, job)
     assert "Why one row is skipped" in html
     assert "Line 5</span> Same e-mail address as line 2." in html
+
+
+def test_a_finished_import_is_taken_back_after_its_page_said_what_goes_and_stays(me):
+    client = signed_in(me)
+    upload(client)
+    job = ImportJob.objects.get()
+    client.post(f"/imports/{job.public_id}/match/", mapping_of(job))
+    work(job)
+    client.post(f"/imports/{job.public_id}/run/", {"analyse": "none"})
+    work(job)
+    edited = Lead.objects.get(name="Raj Patel")
+    update_lead(edited.pk, by=Actor.of(me), company="Ponds Ltd")
+    address = f"/imports/{job.public_id}/undo/"
+    assert address in html_of(client, job)
+    sheet = client.get(address).content.decode()
+    assert re.findall(r'<dd class="num">(\d+)</dd>', sheet) == ["1", "0", "1"]
+    assert "Raj Patel" in sheet
+    client.post(address)
+    html = html_of(client, job)
+    assert "Taking the import back" in html
+    assert "data-live=" in html
+    work(job)
+    html = html_of(client, job)
+    assert "1 leads went" in html.replace("\n", " ")
+    assert address not in html
+    assert [lead.name for lead in Lead.objects.all()] == ["Raj Patel"]
+    assert "was undone already" in client.get(address, follow=True).content.decode()
