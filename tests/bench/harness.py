@@ -26,7 +26,7 @@ ROUNDS = 5
 ROUND_S = 0.3
 LEAST_REQUESTS = 10
 
-GOALS = {  # ours / limit, at most; for import_vs_copy and agents_64 at least
+GOALS = {  # ours / limit, at most; for MORE_IS_BETTER at least
     "list_vs_floor": 2.5,
     "list_page_vs_template": 3.0,
     "detail_vs_floor": 3.0,
@@ -34,9 +34,12 @@ GOALS = {  # ours / limit, at most; for import_vs_copy and agents_64 at least
     "update_vs_floor": 4.0,
     "search_vs_floor": 2.0,
     "import_vs_copy": 0.25,
-    "agents_64": 0.7,
-    "agents_128": 0.7,
-    "agents_256": 0.6,
+    "agents_64": 0.9,
+    "agents_128": 0.85,
+    "agents_256": 0.75,
+    "agents_vs_plain": 10.0,
+    "agents_memory_a_call": 1.0,
+    "agents_claim": 1.0,
     "fanout_1000_vs_raw": 3.0,
     "web_memory_mb": 1.8,
     "dashboard_vs_detail": 4.0,
@@ -52,7 +55,7 @@ GOALS = {  # ours / limit, at most; for import_vs_copy and agents_64 at least
     "growth_search_phone": 3.0,
     "growth_search_typo": 10.0,
 }
-MORE_IS_BETTER = {"import_vs_copy", "agents_64", "agents_128", "agents_256"}
+MORE_IS_BETTER = {"import_vs_copy", "agents_64", "agents_128", "agents_256", "agents_vs_plain"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,28 @@ def cpu_ns(pids: list[int]) -> dict[int, int]:
     return used
 
 
+def cpu_with_ended_ns(pids: list[int]) -> int:
+    """Nanoseconds on a CPU of these processes and of their children that have ended (proc(5), stat; in steps
+    of 10 ms): a connection's process is gone with the connection.
+    """
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, IndexError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def pids_in(folder: Path) -> list[int]:
+    """The processes that work in this folder, as a database's do in its cluster's."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").readlink() == folder:
+                found.append(int(entry.name))
+    return found
+
+
 def pss_mb(pids: list[int]) -> float:
     """Memory of these processes in MB, shared pages divided among their users."""
     total = 0
@@ -129,12 +154,7 @@ class Server:
         return descendants(self.process.pid)
 
     def cpu_ns(self) -> dict[int, int]:
-        working_there = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if (entry / "cwd").readlink() == self.database:
-                    working_there.append(int(entry.name))
-        return cpu_ns(self.pids() + working_there)
+        return cpu_ns(self.pids() + pids_in(self.database))
 
 
 @contextlib.contextmanager

@@ -35,4 +35,5 @@ class Command(BaseCommand):
         self.stdout.write(f"scripted model on http://{bind}:{port}/v1 (control: /control)")
         self.stdout.flush()
         config = uvicorn.Config(app, host=bind, port=port or 80, log_level="warning", access_log=False)
+        config.timeout_keep_alive = 75  # as providers do; a busy caller must not meet a closing connection
         uvicorn.Server(config).run()
