@@ -61,7 +61,10 @@ def _tasks(verdict: Verdict) -> None:
     for (kind, state), count in sorted(states.items()):
         verdict.counts[f"{kind} tasks {state}"] = count
     verdict.hold("tasks that never ended", AgentTask.objects.filter(state__in=["queued", "running"]).count())
-    verdict.hold("tasks given up", AgentTask.objects.filter(state=TaskState.DEAD).count())
+    dead = AgentTask.objects.filter(state=TaskState.DEAD)
+    for (error,), count in Counter(dead.values_list("error")).items():
+        verdict.counts[f"given up for {error}"[:38]] = count
+    verdict.hold("tasks given up", dead.count())
     done = AgentTask.objects.filter(state=TaskState.DONE)
     for kind, results in (
         ("lead_analysis", Score.objects.filter(kind=ScoreKind.MODEL).values_list("task_id")),
