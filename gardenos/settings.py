@@ -309,6 +309,7 @@ SPECTACULAR_SETTINGS = {
         "Outcome": "crm.models.Outcome",
         "ScoreKind": "crm.models.ScoreKind",
         "ScoreSource": "crm.models.ScoreSource",
+        "CallStatus": "ai_agents.models.CallStatus",
         "ScoreBand": "crm.models.Band",
         "LeadBand": ["hot", "warm", "cool", "none"],
         "FollowUpState": "crm.models.FollowUpState",

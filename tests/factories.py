@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from ai_agents.models import AgentTask
+from ai_agents.models import AgentCall, AgentTask, TaskState
 from crm import clock
 from crm.exports import files
 from crm.models import (
@@ -111,6 +111,26 @@ def make_triage(lead: Lead, **fields: Any) -> ReplyTriage:
     values = {"intent": "question", "step": "answer", "summary": "Asks how long it takes."} | fields
     place = {"quote": text, "quote_start": 0, "quote_end": len(text)}
     return ReplyTriage.objects.create(lead=lead, message=message, task=task, **place | values)
+
+
+def make_call(lead: Lead | None, *, kind: str = "lead_analysis", **fields: Any) -> AgentCall:
+    """A call of a finished task about the lead: what the model saw is in `input` and `output`."""
+    task = AgentTask.objects.create(
+        kind=kind,
+        lead=lead,
+        state=TaskState.DONE,
+        dedup_key=f"made-{next(_number)}",
+        prompt_version=f"{kind}.v1",
+    )
+    fields.setdefault("input", {"prompt": f"{kind}.v1", "user": "<lead_data_1>{}</lead_data_1>"})
+    values = {
+        "status": "ok",
+        "tokens_in": 900,
+        "tokens_out": 80,
+        "cost_usd": "0.0004",
+        "output": "{}",
+    } | fields
+    return AgentCall.objects.create(task=task, attempt=1, provider="deepinfra", model="a/model", **values)
 
 
 def make_attachment(lead: Lead, content: bytes = b"plain text") -> Attachment:

@@ -13,6 +13,7 @@ from ai_agents.api.agents import (
     QueuesView,
     RestartView,
 )
+from ai_agents.api.calls import CallView, LeadCallsViewSet
 from ai_agents.api.costs import BudgetsView, CostsView
 from ai_agents.api.requests import AgentRunView, AnalyseView, ReviewView, RewriteView
 
@@ -26,11 +27,13 @@ urlpatterns = [
     path("agents/restart/", RestartView.as_view(), name="restart"),
     path("agents/<slug:kind>/", PoolView.as_view(), name="pool"),
     path("agents/<slug:kind>/metrics/", AgentMetricsView.as_view(), name="agent_metrics"),
+    path("agents/calls/<uuid:public_id>/", CallView.as_view(), name="agent_call"),
     path("agents/<slug:kind>/scale/", PoolScaleView.as_view(), name="pool_scale"),
     path("agents/<slug:kind>/pause/", PoolPauseView.as_view(), name="pool_pause"),
     path("agents/<slug:kind>/resume/", PoolResumeView.as_view(), name="pool_resume"),
     path("agents/<slug:kind>/run/", AgentRunView.as_view(), name="agent_run"),
     path("opportunities/<uuid:public_id>/review/", ReviewView.as_view(), name="opportunity_review"),
+    path("leads/<uuid:public_id>/calls/", LeadCallsViewSet.as_view({"get": "list"}), name="lead_calls"),
     path("leads/<uuid:public_id>/analyse/", AnalyseView.as_view(), name="lead_analyse"),
     path("follow-ups/<uuid:public_id>/rewrite/", RewriteView.as_view(), name="follow_up_rewrite"),
 ]

@@ -73,6 +73,7 @@ class QueueRow:
 
 @dataclass(frozen=True, slots=True)
 class FailureRow:
+    task_id: str  # "" when the person may not see what it is about
     agent: str
     lead_id: str
     lead_name: str
@@ -183,6 +184,7 @@ def _failures(request: HttpRequest) -> list[FailureRow]:
     now = clock.now()
     return [
         FailureRow(
+            task_id=str(task.public_id) if task.lead and task.lead_id in visible else "",
             agent=NAMES.get(task.kind, task.kind),
             lead_id=str(task.lead.public_id) if task.lead and task.lead_id in visible else "",
             lead_name=task.lead.name if task.lead and task.lead_id in visible else "",

@@ -23,6 +23,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
+from ai_agents.models import AgentCall
 from crm.actions.pipelines import first_stage
 from crm.actions.tokens import create_token
 from crm.models import (
@@ -43,6 +44,7 @@ from crm.models import (
 from tests.factories import (
     make_attachment,
     make_bulk,
+    make_call,
     make_export,
     make_follow_up,
     make_import,
@@ -189,6 +191,7 @@ class World:
         self.attachments: dict[str, Attachment] = {}
         self.undos: dict[str, Undo] = {}
         self.tasks: dict[str, Task] = {}
+        self.calls: dict[str, AgentCall] = {}
         for record, owner in owners.items():
             team = theirs if record == "foreign" else ours
             lead = make_lead(email="customer@example.com", message="A garden?", owner=owner, team=team)
@@ -198,6 +201,7 @@ class World:
             )
             self.triages[record] = make_triage(lead)
             self.attachments[record] = make_attachment(lead)
+            self.calls[record] = make_call(lead)
             self.tasks[record] = Task.objects.create(title="Ring", lead=lead, assignee=owner)
         CaptureForm.objects.create(
             source=self.leads["own"].source,
@@ -252,6 +256,8 @@ class World:
             "{attachment}": self.attachments.get(record),
             "{task}": self.tasks.get(record),
             "{undo}": self.undos.get(record),
+            "{call}": self.calls.get(record),
+            "{agent_task}": self.calls[record].task if record in self.calls else None,
             "{import}": self.imports.get(record),
             "{export}": self.exports.get(record),
             "{bulk}": self.bulks.get(record),
