@@ -220,7 +220,7 @@ class Desk:
         needed = max(least, self._dearest.get(kind, Decimal(0)))
         if not needed or self._day is None:
             return most
-        affordable = int(budget.left(kind, self._day, needed=needed) / needed)
+        affordable = int(budget.left(kind, self._day) / needed)
         self._broke.discard(kind)
         if affordable <= 0 and budget.mark_stopped(kind, self._day, needed=needed):
             self._broke.add(kind)

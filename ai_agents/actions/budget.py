@@ -94,14 +94,9 @@ def mark_stopped(kind: str, day: date, *, needed: Decimal) -> bool:
     return Budget.objects.filter(day=day, scope__in=[ALL, kind]).exclude(stopped_at=None).exists()
 
 
-def left(kind: str, day: date, *, needed: Decimal) -> Decimal:
-    """USD that may still be set aside for this kind today. Takes back that a row was stopped when it reaches
-    for `needed` again.
-    """
-    rows = list(Budget.objects.filter(day=day, scope__in=[ALL, kind]))
-    again = [row.pk for row in rows if row.stopped_at and row.cap - row.spent - row.reserved >= needed]
-    if again:
-        Budget.objects.filter(pk__in=again).update(stopped_at=None)
+def left(kind: str, day: date) -> Decimal:
+    """USD that may still be set aside for this kind today."""
+    rows = Budget.objects.filter(day=day, scope__in=[ALL, kind])
     return min((row.cap - row.spent - row.reserved for row in rows), default=ZERO)
 
 

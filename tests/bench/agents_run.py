@@ -181,7 +181,7 @@ def timed(work: Any, model: Model) -> tuple[float, dict[str, int]]:
 
 def cpu_by_process(model: Model) -> dict[str, int]:
     return {
-        "caller": sum(cpu_ns([os.getpid()]).values()),
+        "caller": time.process_time_ns(),  # its threads that have ended, too
         "database": cpu_with_ended_ns(pids_in(cluster_folder())),
         "model": sum(cpu_ns([model.pid]).values()),
     }

@@ -180,7 +180,7 @@ def test_the_budget_is_a_hard_stop_for_two_pumps(engine: Engine, settings):
     assert budget.reserved == 0
     assert engine.states()["queued"] > 50
     assert set(AgentTask.objects.filter(state="queued").values_list("attempts", flat=True)) == {0}
-    assert "budget is spent" in ai_status().trouble
+    assert "budget is spent since" in ai_status().trouble
 
 
 def test_a_stolen_lease_discards_the_late_result_and_books_its_cost(engine: Engine):
