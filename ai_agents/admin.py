@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ai_agents.actions.caps import set_budget
+from ai_agents.actions.fitting import use_model
 from ai_agents.actions.pools import pause_agents, resume_agents, scale_agents, set_pool
 from ai_agents.actions.prices import set_price
 from ai_agents.models import (
@@ -17,11 +20,12 @@ from ai_agents.models import (
     BudgetCap,
     ModelPrice,
     ProviderHealth,
+    ScoringModel,
 )
 from crm.actions.base import check_version
 from crm.admin.base import CheckedByAction, RecordAdmin
-from crm.errors import InvalidValue
-from crm.models import Actor
+from crm.errors import CRMError, InvalidValue
+from crm.models import Actor, User
 from crm.permissions import Verb
 
 LIMITS = ("is_auto", "min_concurrency", "max_concurrency", "rpm", "budget_day_usd")
@@ -126,3 +130,36 @@ class ModelPriceAdmin(RecordAdmin):
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> ModelPrice:
         return set_price(changes.pop("provider"), changes.pop("model"), by=actor, **changes)
+
+
+@admin.register(ScoringModel)
+class ScoringModelAdmin(HistoryAdmin):
+    """Fits of the statistical score: which one is active, and why; or why not."""
+
+    list_display = ("fitted_at", "rows", "brier", "base_rate_brier", "is_active", "is_pinned", "note")
+    list_filter = ("is_active",)
+    ordering = ("-fitted_at",)
+    actions = ("use_again",)
+
+    @admin.display(description="Brier")
+    def brier(self, model: ScoringModel) -> object:
+        return model.metrics.get("brier")
+
+    @admin.display(description="Brier of the base rate")
+    def base_rate_brier(self, model: ScoringModel) -> object:
+        return model.metrics.get("base_brier")
+
+    @admin.action(description=gettext_lazy("Go back to this fit"))
+    def use_again(self, request: HttpRequest, chosen: QuerySet[ScoringModel]) -> None:
+        """Let the one that was ticked be active."""
+        models = list(chosen[:2])
+        if len(models) != 1:
+            self.message_user(request, _("Choose one fit."), messages.ERROR)
+            return
+        assert isinstance(request.user, User)
+        try:
+            model = use_model(models[0].public_id, by=Actor.of(request.user))
+        except CRMError as refused:
+            self.message_user(request, str(refused), messages.ERROR)
+        else:
+            self.message_user(request, model.note, messages.SUCCESS)

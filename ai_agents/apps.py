@@ -23,7 +23,10 @@ class AIAgentsConfig(AppConfig):
         import_module("ai_agents.personal_data")
         status = import_module("ai_agents.actions.status")
         ports.fill(
-            price_of_analysis=status.price_of_analysis, ai_status=status.ai_status, pending=status.pending
+            price_of_analysis=status.price_of_analysis,
+            ai_status=status.ai_status,
+            pending=status.pending,
+            statistics_status=import_module("ai_agents.actions.fitting").statistics_status,
         )
         post_migrate.connect(_keep_rows, sender=self)
         if os.environ.get("Q_CLUSTER_NAME") == "ai":

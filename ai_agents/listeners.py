@@ -11,6 +11,7 @@ from ai_agents import tasks
 from ai_agents.actions import queue
 from ai_agents.actions.follow_on import draft_for_promising
 from ai_agents.actions.requests import request_draft, request_run
+from ai_agents.actions.statistics import active_model, score_by_statistics
 from ai_agents.agents import AGENTS, Agent
 from ai_agents.agents.base import Asked, Start
 from ai_agents.llm.providers import current_provider
@@ -50,6 +51,23 @@ def _is_readable(asked: Asked) -> bool:
 for _agent in AGENTS.values():
     for _event_type, _asked_by in _agent.starts_on.items():
         _start(_agent, _event_type, _asked_by)
+
+
+@events.on(events.LeadFactsChanged)
+def score_changed_lead_by_statistics(event: events.LeadFactsChanged) -> None:
+    """If a fit is active; in the same transaction, as the rules are."""
+    score_by_statistics([event.lead_id])
+
+
+@events.on(events.ScoringModelChanged)
+def score_all_again(event: events.ScoringModelChanged) -> None:
+    enqueue("ai_agents.tasks.score_all_by_statistics")
+
+
+@events.on(events.ImportFinished)
+def score_imported_by_statistics(event: events.ImportFinished) -> None:
+    if active_model():
+        enqueue("ai_agents.tasks.score_import_by_statistics", event.import_id)
 
 
 @events.on(events.LeadScored)

@@ -7,6 +7,7 @@ finishes what it has in hand. Killing it at any moment costs at most the calls i
 """
 
 import os
+import time
 from dataclasses import replace
 
 from django.conf import settings
@@ -14,11 +15,15 @@ from django.db import connection, transaction
 from django.dispatch import receiver
 from django_q.signals import post_spawn
 
+from ai_agents.actions.fitting import refit
+from ai_agents.actions.grading import grade_scores
 from ai_agents.actions.queue import next_due
 from ai_agents.actions.requests import request_analysis_batch
+from ai_agents.actions.statistics import score_by_statistics, score_next_batch
 from ai_agents.llm.providers import Provider, current_provider
 from ai_agents.scaling import autoscale
 from ai_agents.timing import Timing
+from crm import clock
 from crm.models import Actor, ImportRow, Lead
 from crm.tasks import AI, DEFAULT, at_each_heartbeat, cluster_is_stopping, enqueue, task
 
@@ -26,6 +31,7 @@ KICK_AGAIN_S = 10  # a kick that has not become a pump by then is taken for lost
 START_WAIT_S = 20  # longer than a slot outlives its pump
 SILENT_S = 30  # without a pump, before a heartbeat looks for what is due
 IMPORT_SLICE = 300  # leads
+STATISTICS_SLICE_S = 20
 
 
 @task(cluster=AI, every_minutes=1)
@@ -148,3 +154,29 @@ def analyse_import(import_id: int, analyse: str, after_row: int = 0) -> None:
                 request_analysis_batch([lead_id for _, lead_id in slice_], by=by)
                 enqueue("ai_agents.tasks.analyse_import", import_id, analyse, slice_[-1][0])
     kick()
+
+
+@task(cluster=DEFAULT, every_minutes=24 * 60)
+def refit_statistics() -> str:
+    """Book what came of scored leads, and fit the statistical score anew. Returns what was decided."""
+    grade_scores(clock.now())
+    return refit()
+
+
+@task(cluster=DEFAULT, every_minutes=10)
+def score_all_by_statistics() -> None:
+    """Bring the open leads' scores to the active fit, a slice at a time; takes up what was left behind."""
+    stop_at = time.monotonic() + STATISTICS_SLICE_S
+    while score_next_batch():
+        if time.monotonic() >= stop_at or cluster_is_stopping():
+            enqueue("ai_agents.tasks.score_all_by_statistics")
+            return
+
+
+@task(cluster=DEFAULT)
+def score_import_by_statistics(import_id: int, after_row: int = 0) -> None:
+    """Score what an import brought, if a fit is active; in slices."""
+    rows = ImportRow.objects.filter(job_id=import_id, row_no__gt=after_row, lead__in=Lead.objects.open())
+    slice_ = list(rows.order_by("row_no").values_list("row_no", "lead_id")[:IMPORT_SLICE])
+    if slice_ and score_by_statistics([lead_id for _, lead_id in slice_], quietly=True):
+        enqueue("ai_agents.tasks.score_import_by_statistics", import_id, slice_[-1][0])

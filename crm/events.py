@@ -280,6 +280,13 @@ class AgentPoolChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoringModelChanged:
+    """Another fit of the statistical score is active, or none: leads are to be scored again."""
+
+    model_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class LeadAISwitched:
     """Whether agents may read this lead was changed."""
 

@@ -20,17 +20,27 @@ class AIStatus:
     trouble: str = ""  # one sentence when people should know
 
 
+@dataclass(frozen=True, slots=True)
+class StatisticsStatus:
+    """Whether a fit of the statistical score is active, and a sentence that says so or what is missing."""
+
+    is_active: bool = False
+    sentence: str = ""
+
+
 @dataclass(slots=True)
 class _Ports:
     price_of_analysis: Callable[[int], Decimal]
     ai_status: Callable[[], AIStatus]
     pending: Callable[[Iterable[int]], dict[int, str]]
+    statistics_status: Callable[[], StatisticsStatus]
 
 
 _ports = _Ports(
     price_of_analysis=lambda n: Decimal(0),
     ai_status=AIStatus,
     pending=lambda lead_ids: {},
+    statistics_status=StatisticsStatus,
 )
 
 
@@ -53,3 +63,8 @@ def ai_status() -> AIStatus:
 def pending(lead_ids: Iterable[int]) -> dict[int, str]:
     """For those of the leads an agent works on: "scoring" or "drafting". One query."""
     return _ports.pending(lead_ids)
+
+
+def statistics_status() -> StatisticsStatus:
+    """What the statistical score is made of, or what it lacks. At most two queries."""
+    return _ports.statistics_status()

@@ -70,6 +70,13 @@ class ScoringModel(models.Model):
     metrics = models.JSONField(default=dict, help_text="AUC, Brier, ECE on held-out leads, and the base rate")
     is_active = models.BooleanField(default=False)
     note = models.CharField(max_length=200, blank=True, help_text="why it is, or is not, active")
+    is_pinned = models.BooleanField(
+        default=False, db_default=False, help_text="a person chose it: no refit takes its place"
+    )
+    scored_to = models.BigIntegerField(
+        default=0, db_default=0, help_text="key of the last lead that was scored by it, in their order"
+    )
+    scored_at = models.DateTimeField(null=True, blank=True, help_text="when all open leads were")
 
     class Meta:
         ordering = ("-fitted_at",)
@@ -81,6 +88,10 @@ class ScoringModel(models.Model):
             models.CheckConstraint(
                 name="ai_agents_scoringmodel_active_has_weights",
                 condition=Q(is_active=False) | ~Q(weights={}),
+            ),
+            models.CheckConstraint(
+                name="ai_agents_scoringmodel_pinned_is_active",
+                condition=Q(is_pinned=False) | Q(is_active=True),
             ),
         ]
 

@@ -8,24 +8,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import connection, transaction
-from django.db.models import F, Window
-from django.db.models.functions import Left, RowNumber
 from django.utils.translation import gettext as _
 
 from crm import clock, events
 from crm.actions import score_rules
-from crm.actions.score_rules import Evidence, NewFactor, Text
+from crm.actions.score_evidence import evidence_of
+from crm.actions.score_rules import NewFactor
 from crm.models import (
     Actor,
     ActorKind,
-    ContactPoint,
-    Direction,
-    FactorSource,
-    Inquiry,
-    KeyKind,
     Lead,
-    MatchKey,
-    Message,
     Score,
     ScoreFactor,
     ScoreKind,
@@ -34,13 +26,10 @@ from crm.models import (
     TimelineEvent,
     band_of,
 )
-from crm.plaintext import normalised
 
 # The blend is the first of these that is current. A statistics score is only ever current while a model of
 # it is active.
 BLEND_ORDER = (ScoreKind.STATISTICS, ScoreKind.MODEL, ScoreKind.RULES)
-NEWEST_TEXTS = 5  # inquiries and messages each that rules read
-RAW_TEXT = 4_000  # characters of each
 RULES_ACTOR = Actor(ActorKind.RULE, None, "Score rules")
 
 
@@ -90,10 +79,9 @@ def record_score(
 def record_scores(new: Sequence[NewScore], *, by: Actor, quietly: bool = False) -> dict[int, Score]:
     """Store judgements of one kind, at most one per lead, in a fixed number of statements.
 
-    Returns lead id -> its current score of that kind. Leads that are gone are left out; rules that come to
-    the same
-    result again write nothing. Publishes LeadScored for each lead whose blend or model score is new, unless
-    `quietly` (imports: neither events nor timeline).
+    Returns lead id -> its current score of that kind. Leads that are gone are left out; rules and statistics
+    that come to the same result again write nothing. Publishes LeadScored for each lead whose blend or model
+    score is new, unless `quietly` (imports: neither events nor timeline).
     """
     new = list({one.lead_id: one for one in new}.values())
     # The order of locks everywhere: rows by id.
@@ -136,6 +124,34 @@ def record_scores(new: Sequence[NewScore], *, by: Actor, quietly: bool = False) 
             by,
         )
     return kept | rows
+
+
+@transaction.atomic
+def retire_scores(lead_ids: Collection[int], *, kind: ScoreKind) -> int:
+    """End the current scores of this kind, and let these leads show what else is said of them. A fixed number
+    of statements; nothing is published. Returns how many ended.
+
+    A score that a person set stays. A lead that nothing else judged has no score then.
+    """
+    leads = Lead.objects.filter(pk__in=lead_ids).order_by("pk").select_for_update(of=("self",), no_key=True)
+    leads_by_id = {lead.pk: lead for lead in leads}
+    retired, blends, shown = [], [], []
+    for lead_id, scores in _current_scores(leads_by_id).items():
+        if kind not in scores:
+            continue
+        retired.append(scores.pop(kind).pk)
+        blend = scores.get(ScoreKind.BLEND)
+        if blend is None or blend.blended_from != kind:
+            continue
+        retired.append(scores.pop(ScoreKind.BLEND).pk)
+        lead, new = leads_by_id[lead_id], _new_blend(scores, lead_id) if scores else None
+        lead.score, lead.score_source = (new.value, new.blended_from) if new else (None, "")
+        shown.append(lead)
+        blends += [new] if new else []
+    Score.objects.filter(pk__in=retired).update(is_current=False)
+    Score.objects.bulk_create(blends)
+    _show(shown)
+    return len(retired) - len(shown)
 
 
 def blend_again(lead: Lead, *, override: ScoreOverride | None = None) -> Score | None:
@@ -189,7 +205,7 @@ def score_by_rules_batch(
     """
     at = clock.now()
     new = []
-    for evidence in _evidence_of(list(lead_ids)):
+    for evidence in evidence_of(list(lead_ids)):
         value, factors = score_rules.judge(evidence, at=at)
         new.append(
             NewScore(
@@ -221,12 +237,16 @@ def _current_scores(leads: Collection[int]) -> dict[int, dict[str, Score]]:
 
 def _is_unchanged(new: NewScore, current: Mapping[str, Score]) -> bool:
     old = current.get(new.kind)
-    if new.kind != ScoreKind.RULES or old is None:
+    if new.kind == ScoreKind.MODEL or old is None:
         return False
     told = [(factor.label, factor.points, factor.quote) for factor in old.factors.all()]
-    return (old.value, old.version) == (new.value, new.version) and told == [
-        (factor.label, factor.points, factor.quote) for factor in new.factors
-    ]
+    # A new fit that says the very same of a lead is no news of it: 100,000 rows a night would be.
+    same_version = new.kind == ScoreKind.STATISTICS or old.version == new.version
+    return (
+        same_version
+        and (old.value, old.base) == (new.value, new.base)
+        and told == [(factor.label, factor.points, factor.quote) for factor in new.factors]
+    )
 
 
 def _score(new: NewScore) -> Score:
@@ -346,42 +366,3 @@ def _sentence(before: int | None, lead: Lead, judged: Score) -> str:
         else _("Score lowered from %(old)s to %(new)s")
     )
     return text % {"old": before, "new": now}
-
-
-# --- evidence
-# ------------------------------------------------------------------------------------------------
-def _evidence_of(lead_ids: Sequence[int]) -> Iterable[Evidence]:
-    """What the rules look at, for many leads. Five queries."""
-    leads = Lead.objects.live().filter(pk__in=lead_ids).select_related("source").in_bulk()
-    points: dict[int, set[str]] = defaultdict(set)
-    for lead_id, kind in ContactPoint.objects.filter(lead__in=leads).values_list("lead", "kind"):
-        points[lead_id].add(kind)
-    with_domain = set(
-        MatchKey.objects.filter(lead__in=leads, kind=KeyKind.DOMAIN).values_list("lead", flat=True)
-    )
-    inquiries = _newest(Inquiry.objects.genuine().filter(lead__in=leads), "message", "received_at")
-    messages = _newest(Message.objects.filter(lead__in=leads, direction=Direction.IN), "text", "occurred_at")
-    for lead_id, lead in leads.items():
-        asked, replied = inquiries.get(lead_id, []), messages.get(lead_id, [])
-        texts = [(at, Text(FactorSource.INQUIRY, pk, normalised(text))) for pk, at, text in asked]
-        texts += [(at, Text(FactorSource.MESSAGE, pk, normalised(text))) for pk, at, text in replied]
-        texts.sort(key=lambda dated: dated[0], reverse=True)
-        yield Evidence(
-            lead=lead,
-            reached_by=frozenset(points[lead_id]),
-            has_company_mail=lead_id in with_domain,
-            texts=[text for _at, text in texts if text.text],
-            inquiries=len(asked),
-            replies=len(replied),
-            last_heard_at=max((at for at, _text in texts), default=lead.last_inbound_at),
-        )
-
-
-def _newest(rows: object, text: str, at: str) -> dict[int, list[tuple]]:
-    """lead id -> its newest (id, time, text), newest first."""
-    place = Window(RowNumber(), partition_by=F("lead_id"), order_by=(F(at).desc(), F("pk").desc()))
-    ranked = rows.annotate(place=place).filter(place__lte=NEWEST_TEXTS).order_by("lead_id", "place")  # type: ignore[attr-defined]
-    found: dict[int, list[tuple]] = defaultdict(list)
-    for lead_id, *row in ranked.values_list("lead_id", "pk", at, Left(text, RAW_TEXT)):
-        found[lead_id].append(tuple(row))
-    return found

@@ -53,7 +53,17 @@ SOURCE_FIELDS = {
     "default_stage",
     "answer_minutes",
 }
-CUSTOM_FIELD_FIELDS = {"target", "key", "label", "type", "options", "position", "is_required", "is_active"}
+CUSTOM_FIELD_FIELDS = {
+    "target",
+    "key",
+    "label",
+    "type",
+    "options",
+    "position",
+    "is_required",
+    "is_active",
+    "is_scored",
+}
 Kept = TypeVar("Kept", bound=VersionedRecord)
 
 

@@ -186,7 +186,17 @@ class CustomFieldAdmin(SetUpAdmin):
     list_display = ("label", "target", "key", "type", "position", "is_active")
     list_filter = ("target", "is_active")
     ordering = ("target", "position", "label")
-    fields = ("target", "label", "key", "type", "options", "position", "is_required", "is_active")
+    fields = (
+        "target",
+        "label",
+        "key",
+        "type",
+        "options",
+        "position",
+        "is_required",
+        "is_active",
+        "is_scored",
+    )
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> CustomField:
         return save_custom_field(record_id, by=actor, **changes)

@@ -342,6 +342,12 @@ class Lead(VersionedRecord):
                 name="crm_lead_converted_opp",
                 condition=Q(converted_opportunity__isnull=False),
             ),
+            models.Index(
+                F("outcome_at").desc(),
+                F("id").desc(),
+                name="crm_lead_outcome_newest",
+                condition=Q(outcome_at__isnull=False),
+            ),
             models.Index(F("snoozed_until"), name="crm_lead_asleep", condition=Q(status="nurturing")),
             models.Index(F("deleted_at"), name="crm_lead_deleted", condition=Q(deleted_at__isnull=False)),
             GinIndex(OpClass(F("search_text"), name="gin_trgm_ops"), name="crm_lead_search_trgm"),
@@ -712,6 +718,12 @@ class CustomField(VersionedRecord):
     position = models.PositiveSmallIntegerField(default=0)
     is_required = models.BooleanField(default=False, help_text=_("asked for in forms"))
     is_active = models.BooleanField(default=True, help_text=_("off: hidden, its values are kept"))
+    is_scored = models.BooleanField(
+        _("counts for the score"),
+        default=True,
+        db_default=True,
+        help_text=_("off for what is filled in when the outcome can be seen: a score learns to copy it"),
+    )
 
     class Meta:
         ordering = ("position", "label")

@@ -14,6 +14,7 @@ from crm import clock
 from crm.actions.follow_ups import blank_message
 from crm.models import Lead, LeadStatus, Tag
 from crm.permissions import Verb, may
+from crm.ports import statistics_status
 from crm.web import words
 from crm.web.base import ai_of, by, person, piece, read_uuid, screen
 from crm.web.details import contact, details
@@ -56,6 +57,7 @@ def lead_page(request: HttpRequest, public_id: UUID | str, *, draft: DraftCard |
         "reply": triage_card(one, person(request)),
         "draft": draft or _draft(request, one),
         "card": score_card(one),
+        "statistics": statistics_status(),
     }
     return render(request, "crm/lead.html", context)
 
@@ -182,6 +184,7 @@ def lead_score(request: HttpRequest, public_id: UUID) -> HttpResponse:
     context = {
         "lead": one,
         "card": score_card(one),
+        "statistics": statistics_status(),
         "ai_is_on": ai_of(request).is_on,
         "may_edit": may(person(request), Verb.EDIT, one),
     }

@@ -37,6 +37,7 @@ class ScoreCard:
     risks: list[str]
     missing: list[str]
     override: "OverrideNote | None" = None
+    base_label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def _judged(lead: Lead, shown: Score | None) -> ScoreCard:
     if shown is None:
         return ScoreCard(lead.score, _title(lead.band), "", "", False, "", None, [], [], [])
     factors = list(shown.factors.all())
-    adds_up = shown.kind == ScoreKind.RULES and shown.base + sum(f.points for f in factors) == shown.value
+    adds_up = shown.kind != ScoreKind.MODEL and shown.base + sum(f.points for f in factors) == shown.value
     most = max((abs(f.points) for f in factors), default=0) or 1
     reasons = [
         Reason(
@@ -102,6 +103,7 @@ def _judged(lead: Lead, shown: Score | None) -> ScoreCard:
         is_machine=shown.kind == ScoreKind.MODEL,
         note=_note(shown),
         base=shown.base if adds_up else None,
+        base_label=_base_label(shown),
         reasons=reasons,
         risks=[str(risk) for risk in shown.risks][:5],
         missing=[str(missing) for missing in shown.missing][:5],
@@ -123,4 +125,12 @@ def _note(score: Score) -> str:
     if score.kind == ScoreKind.MODEL:
         model = score.model.rsplit("/", 1)[-1]
         return _("LeadAnalysisAgent · %(model)s") % {"model": model} if model else "LeadAnalysisAgent"
+    if score.kind == ScoreKind.STATISTICS:
+        return _("Learned from your own outcomes (%s)") % score.version
     return _("Counted by rules, no model asked") if score.kind == ScoreKind.RULES else ""
+
+
+def _base_label(score: Score) -> str:
+    if score.kind == ScoreKind.STATISTICS:
+        return _("An average lead stands at")
+    return _("Every lead starts at")
