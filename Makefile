@@ -53,11 +53,21 @@ check-deploy: $(DEV_PACKAGES) deploy-tools ## deploy/: manifests rendered, schem
 	@.ci/test-deps deploy
 	@$(OWN) .ci/check-deploy $(BIN) $(DEPLOY_TOOLS)
 
+check-policies: ## checkov over the rendered sites (a big package of its own, so not in CI)
+	@.ci/check-policies $(PYTHON) $(DEPLOY_TOOLS)
+
 render: deploy-tools ## the manifests of every site anew, into deploy/k8s/rendered
 	@.ci/render $(DEPLOY_TOOLS)/bin/kubectl deploy/k8s/rendered
 
 test-chaos: $(DEV_PACKAGES) ## kills processes beside work (KILLS=20, SEED=n; CHAOS=shipped: freezes at the usual limits)
 	@exec $(BESIDE_SERVER) $(BIN)/python -m tests.chaos $(CHAOS) --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+test-images: $(DEV_PACKAGES) ## the images built and run with buildah and podman, as root (IMAGES_DIR: a folder that keeps them)
+	@.ci/test-deps images
+	@exec $(OWN) TEST_IMAGES=1 $(BIN)/python -m pytest -q -m slow tests/deploy/images $(ARGS)
+
+test-k8s: $(DEV_PACKAGES) deploy-tools ## every site against a real API server (KUBEBUILDER_ASSETS: folder with etcd and kube-apiserver)
+	@exec $(OWN) KUBECTL=$(DEPLOY_TOOLS)/bin/kubectl $(BIN)/python -m pytest -q -m slow tests/deploy/test_api_server.py $(ARGS)
 
 bench: $(DEV_PACKAGES) ## measures against floors; table and JSON rows (BENCH=name runs one, BENCH_OUT=file)
 	@exec $(BESIDE_SERVER) $(BIN)/python -m tests.bench $(BENCH)

@@ -8,6 +8,7 @@ of two years. etcd's client certificate is made where etcd is set up and is read
 """
 
 import argparse
+import ipaddress
 import secrets
 import subprocess
 import sys
@@ -141,7 +142,7 @@ def address(role: str, password: str, place: str, options: str) -> str:
 
 
 def certificates(names: tuple[str, ...]) -> dict[str, str]:
-    """An authority of our own and one server certificate for `names`. Raises CannotMake."""
+    """An authority of our own and one server certificate for `names` (or addresses). Raises CannotMake."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -152,7 +153,7 @@ def certificates(names: tuple[str, ...]) -> dict[str, str]:
         )
         openssl(place, "req", "-new", *key, "-keyout", "tls.key", "-out", "tls.csr", "-subj", "/CN=postgres")
         (place / "names").write_text(
-            f"subjectAltName={','.join(f'DNS:{name}' for name in names)}\nextendedKeyUsage=serverAuth\n"
+            f"subjectAltName={','.join(map(alternative_name, names))}\nextendedKeyUsage=serverAuth\n"
         )
         openssl(
             place,
@@ -160,6 +161,13 @@ def certificates(names: tuple[str, ...]) -> dict[str, str]:
             *("-days", str(CERTIFICATE_DAYS), "-extfile", "names", "-out", "tls.crt"),
         )
         return {name: (place / name).read_text() for name in ("ca.crt", "tls.crt", "tls.key")}
+
+
+def alternative_name(name: str) -> str:
+    try:
+        return f"IP:{ipaddress.ip_address(name)}"
+    except ValueError:
+        return f"DNS:{name}"
 
 
 def openssl(place: Path, *words: str) -> None:
