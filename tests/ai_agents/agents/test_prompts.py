@@ -28,7 +28,7 @@ def test_every_agent_has_a_published_prompt(agent):
     assert prompt.canary in prompt.text
     assert "JSON" in prompt.text  # json_object mode asks for the word
     assert 0 <= agent.temperature <= 1
-    assert agent.max_tokens >= 500
+    assert agent.max_tokens >= 300
 
 
 def test_a_changed_prompt_is_refused(folder: Path):
