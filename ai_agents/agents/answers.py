@@ -44,6 +44,7 @@ class AssessmentAnswer(Answer):
     timeline: Literal["today", "this_week", "this_month", "later"]
     risks: Annotated[list[Line], Field(max_length=5)]
     missing: Annotated[list[Line], Field(max_length=5)]
+    would_change: Annotated[list[Line], Field(max_length=4, default_factory=list)]  # since lead_analysis.v2
 
 
 class DraftAnswer(Answer):

@@ -125,12 +125,16 @@ class BaseAgent:
         except BadAnswer as bad:
             return await ask(repair_note(bad))
 
+    def payload(self, facts: Any) -> dict[str, Any]:
+        """What the model is given of the record, as JSON-ready data."""
+        return facts.payload(self.kind)
+
     def messages(self, facts: RecordFacts) -> tuple[str, str]:
         """(system, user) as they leave the process. The envelope's tag is new each time, so that no text can
         close it.
         """
         tag = f"{ENVELOPE}_{secrets.token_hex(8)}"
-        content = json.dumps(facts.payload(self.kind), ensure_ascii=False, separators=(",", ":"))
+        content = json.dumps(self.payload(facts), ensure_ascii=False, separators=(",", ":"))
         return self.instructions.text, f"<{tag}>{content.replace('<', chr(92) + 'u003c')}</{tag}>"
 
     def refuse_leaks(self, *written: str) -> None:

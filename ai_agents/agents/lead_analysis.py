@@ -1,8 +1,10 @@
 """LeadAnalysisAgent: how likely is this lead to buy, and why, in the record's own words."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from datetime import date
+from typing import Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
 
@@ -42,13 +44,14 @@ class Assessment:
     timeline: str
     risks: tuple[str, ...]
     missing: tuple[str, ...]
+    would_change: tuple[str, ...] = ()
 
 
 class LeadAnalysisAgent(LeadAgent):
     """Reads a lead, asks the model, returns an Assessment."""
 
     kind: ClassVar[str] = "lead_analysis"
-    prompt: ClassVar[str] = "lead_analysis.v1"
+    prompt: ClassVar[str] = "lead_analysis.v2"
     does: ClassVar[Words] = _("reads a lead, scores it, quotes why")
     fresh_target: ClassVar[int] = 3
     waiting_word: ClassVar[str] = "scoring"
@@ -57,6 +60,10 @@ class LeadAnalysisAgent(LeadAgent):
         events.MessageReceived: lambda event: Asked(event.lead_id, priority=2),
     }
 
+    def payload(self, facts: LeadFacts) -> dict[str, Any]:
+        """The facts, and what is counted about them."""
+        return super().payload(facts) | {"signals": signals_of(facts)}
+
     def parse(self, text: str, facts: LeadFacts) -> Assessment:
         """The assessment in a model's text, its quotes verified. Raises BadAnswer."""
         answer = parse(AssessmentAnswer, text)
@@ -64,6 +71,7 @@ class LeadAnalysisAgent(LeadAgent):
             answer.summary,
             *answer.risks,
             *answer.missing,
+            *answer.would_change,
             *(reason.label for reason in answer.reasons),
         ]
         self.refuse_leaks(*written)
@@ -81,6 +89,7 @@ class LeadAnalysisAgent(LeadAgent):
             timeline=answer.timeline,
             risks=(*_warning(facts), *(facts.filled_line(risk, 120) for risk in answer.risks)),
             missing=tuple(facts.filled_line(gap, 120) for gap in answer.missing),
+            would_change=tuple(facts.filled_line(line, 120) for line in answer.would_change),
         )
 
     @acting_as(BY)
@@ -91,6 +100,23 @@ class LeadAnalysisAgent(LeadAgent):
         """
         scores = [_new_score(done) for done in finished if done.task.lead_id]
         record_scores(scores, by=BY, quietly=quietly)
+
+
+def signals_of(facts: LeadFacts) -> dict[str, int | list[str] | None]:
+    """What can be counted: how often each side wrote, how many days ago the customer did, fields given."""
+    theirs = [fact for fact in facts.facts if fact.at and not fact.is_ours]
+    last = max((fact.at.date() for fact in theirs if fact.at), default=None)
+    today = date.fromisoformat(facts.today)
+    kinds = Counter((fact.kind, fact.is_ours) for fact in facts.facts)
+    return {
+        "inquiries": kinds["inquiry", False],
+        "their_messages": kinds["message", False],
+        "our_messages": kinds["message", True],
+        "calls": kinds["call", True],
+        "notes": kinds["note", True],
+        "days_since_they_wrote": (today - last).days if last else None,
+        "fields_given": sorted(fact.field for fact in facts.facts if fact.field),
+    }
 
 
 def _warning(facts: LeadFacts) -> tuple[str, ...]:
@@ -121,6 +147,7 @@ def _new_score(done: Finished) -> NewScore:
         timeline=found.timeline,
         risks=found.risks,
         missing=found.missing,
+        would_change=found.would_change,
         dropped_factors=found.dropped,
     )
 

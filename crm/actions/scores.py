@@ -52,6 +52,7 @@ class NewScore:
     timeline: str = ""
     risks: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    would_change: tuple[str, ...] = ()
     dropped_factors: int = 0
 
 
@@ -266,6 +267,7 @@ def _score(new: NewScore) -> Score:
         timeline=new.timeline,
         risks=list(new.risks),
         missing=list(new.missing),
+        would_change=list(new.would_change),
         dropped_factors=new.dropped_factors,
     )
 

@@ -1,7 +1,7 @@
 """Why a lead has its score, as the Today preview and the lead page show it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from django.utils.translation import gettext as _
 
@@ -36,6 +36,8 @@ class ScoreCard:
     reasons: list[Reason]
     risks: list[str]
     missing: list[str]
+    would_change: list[str] = field(default_factory=list)
+    advice: str = ""  # what to do and how soon, as a model sees it
     override: "OverrideNote | None" = None
     base_label: str = ""
 
@@ -107,7 +109,28 @@ def _judged(lead: Lead, shown: Score | None) -> ScoreCard:
         reasons=reasons,
         risks=[str(risk) for risk in shown.risks][:5],
         missing=[str(missing) for missing in shown.missing][:5],
+        would_change=[str(line) for line in shown.would_change][:4],
+        advice=_advice(shown),
     )
+
+
+def _advice(score: Score) -> str:
+    """E.g. "Call, today"; empty for words that are not of our list."""
+    actions = {
+        "call": _("Call"),
+        "email": _("Write an e-mail"),
+        "meeting": _("Propose a meeting"),
+        "nurture": _("Let it rest"),
+        "disqualify": _("Disqualify"),
+    }
+    times = {
+        "today": _("today"),
+        "this_week": _("this week"),
+        "this_month": _("this month"),
+        "later": _("later"),
+    }
+    action, time = actions.get(score.recommended_action), times.get(score.timeline)
+    return f"{action}, {time}" if action and time else ""
 
 
 def _title(band: str) -> str:

@@ -175,3 +175,12 @@ def test_a_quote_is_verified_in_the_original_behind_redacted_parts_and_emoji():
         normalised(lead.inquiries.get().message)[place.start : place.end] == "Zwei Teiche für Priya, bitte!"
     )
     assert fact.locate("Drei Teiche") is None
+
+
+def test_what_can_be_counted_goes_along_with_an_analysis():
+    lead = make_lead(message="A pond, please.", interest="Pond")
+    receive(lead, "And a bridge.")
+    add_note(lead.pk, by=Actor.of(make_user("admin")), body="Called, friendly.")
+    signals = LeadAnalysisAgent().payload(facts(lead))["signals"]
+    assert (signals["inquiries"], signals["their_messages"], signals["notes"]) == (1, 1, 1)
+    assert (signals["days_since_they_wrote"], signals["fields_given"]) == (0, ["interest"])

@@ -5,8 +5,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.test import Client
 
-from ai_agents.agents import FollowUpAgent, LeadAnalysisAgent
+from ai_agents.agents import AGENTS, FollowUpAgent, LeadAnalysisAgent
 from ai_agents.agents.base import Finished
 from ai_agents.agents.facts import LeadFacts
 from ai_agents.agents.follow_up import Draft
@@ -15,13 +16,15 @@ from crm import clock
 from crm.models import FollowUp, Lead, Score, TimelineEvent
 from crm.plaintext import normalised
 from tests.ai_agents.agents.asking import ASSESSMENT, DRAFT
-from tests.factories import make_lead
+from tests.factories import make_admin, make_lead
 
 pytestmark = pytest.mark.django_db
 
 
 def make_task(lead: Lead, kind: str) -> AgentTask:
-    return AgentTask.objects.create(kind=kind, lead=lead, dedup_key=uuid4().hex, prompt_version=f"{kind}.v1")
+    return AgentTask.objects.create(
+        kind=kind, lead=lead, dedup_key=uuid4().hex, prompt_version=AGENTS[kind].prompt
+    )
 
 
 def finished(lead: Lead, result: Any, *, kind: str = "lead_analysis", provider: str = "scripted") -> Finished:
@@ -43,7 +46,7 @@ def test_an_assessment_becomes_the_current_model_score_with_its_quotes():
     LeadAnalysisAgent().store([finished(lead, assessment(risks=["Budget unknown"]))])
     score = Score.objects.get(lead=lead, kind="model", is_current=True)
     factor = score.factors.get()
-    assert (score.value, score.provider, score.version) == (71, "scripted", "lead_analysis.v1")
+    assert (score.value, score.provider, score.version) == (71, "scripted", "lead_analysis.v2")
     assert (score.recommended_action, score.timeline, score.risks) == (
         "call",
         "this_week",
@@ -53,6 +56,17 @@ def test_an_assessment_becomes_the_current_model_score_with_its_quotes():
     assert normalised(lead.inquiries.get().message)[factor.start : factor.end] == factor.quote == "a pond"
     event = TimelineEvent.objects.get(lead=lead, kind="lead.scored")
     assert (event.actor_label, event.summary) == ("LeadAnalysisAgent", "Scored 71")
+
+
+def test_what_would_change_it_and_what_to_do_next_stand_on_the_leads_page():
+    lead = make_lead(message="I would like a pond.")
+    LeadAnalysisAgent().store([finished(lead, assessment(would_change=["A budget would raise it"]))])
+    assert Score.objects.get(lead=lead, kind="model").would_change == ["A budget would raise it"]
+    client = Client()
+    client.force_login(make_admin())
+    page = client.get(f"/leads/{lead.public_id}/score/").content.decode()
+    assert "A budget would raise it" in page
+    assert "Call, this week" in page
 
 
 def test_a_reason_that_nobody_said_is_dropped_and_counted():
