@@ -5,6 +5,8 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -12,6 +14,8 @@ from ai_agents.actions.caps import set_budget
 from ai_agents.actions.fitting import use_model
 from ai_agents.actions.pools import pause_agents, resume_agents, scale_agents, set_pool
 from ai_agents.actions.prices import set_price
+from ai_agents.actions.prompts import promote_prompt
+from ai_agents.actions.replays import start_replay, table
 from ai_agents.models import (
     AgentCall,
     AgentPool,
@@ -19,7 +23,9 @@ from ai_agents.models import (
     Budget,
     BudgetCap,
     ModelPrice,
+    PromptUse,
     ProviderHealth,
+    Replay,
     ScoringModel,
 )
 from crm.actions.base import check_version
@@ -163,3 +169,59 @@ class ScoringModelAdmin(HistoryAdmin):
             self.message_user(request, str(refused), messages.ERROR)
         else:
             self.message_user(request, model.note, messages.SUCCESS)
+
+
+@admin.register(Replay)
+class ReplayAdmin(RecordAdmin):
+    """Past leads asked about again with another prompt or model, beside what is in use."""
+
+    form = CheckedByAction
+    see_verb = add_verb = Verb.SET_UP
+    list_display = ("created_at", "candidate_prompt", "candidate_model", "leads", "state", "note")
+    fields = ("candidate_prompt", "candidate_model", "leads", "known_days")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        asked = super().get_fields(request, obj)
+        return [*asked, "present_prompt", "present_model", "state", "note", "side_by_side"] if obj else asked
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*self.get_fields(request, obj),) if obj else ()
+
+    @admin.display(description="Side by side")
+    def side_by_side(self, replay: Replay) -> SafeString:
+        """The comparison, once it is there."""
+        rows = format_html_join(
+            "",
+            "<tr><th>{}</th><td>{}</td><td>{}</td></tr>",
+            ((line.name, line.present, line.candidate) for line in table(replay)),
+        )
+        return format_html("<table>{}</table>", rows)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        for name in ("candidate_prompt", "candidate_model"):  # empty: what is in use
+            if name in form.base_fields:
+                form.base_fields[name].required = False
+        for name, value in (("leads", 200), ("known_days", 14)):
+            if name in form.base_fields:
+                form.base_fields[name].initial = value
+        return form
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> Replay:
+        prompt, model = changes["candidate_prompt"], changes["candidate_model"]
+        return start_replay(
+            prompt, model=model, by=actor, leads=changes["leads"], known_days=changes["known_days"]
+        )
+
+
+@admin.register(PromptUse)
+class PromptUseAdmin(RecordAdmin):
+    """Which version of its prompt each kind uses: its newest row. To go back, promote the one before."""
+
+    form = CheckedByAction
+    see_verb = add_verb = Verb.SET_UP
+    list_display = ("created_at", "kind", "prompt", "previous", "because", "by_label")
+    fields = ("prompt", "because")
+
+    def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> PromptUse:
+        return promote_prompt(changes["prompt"], by=actor, because=changes["because"])

@@ -22,7 +22,7 @@ from typing import TypeVar
 from django.db import InterfaceError, OperationalError, connections
 
 from ai_agents.actions.results import Ended
-from ai_agents.agents import AGENTS
+from ai_agents.agents import agent_for
 from ai_agents.errors import Interrupted, RateLimited
 from ai_agents.llm.client import ModelClient
 from ai_agents.llm.line import Line
@@ -220,8 +220,8 @@ class Pump:
 
     async def _fly(self, ready: Ready) -> None:
         """Run one agent on one task, and put what it ends in on the landing strip."""
-        agent = AGENTS[ready.task.kind]
-        line = Line(self._client, ready.model, ready.price, ready.task.prompt_version or agent.prompt)
+        agent = agent_for(ready.task.kind, ready.task.prompt_version)
+        line = Line(self._client, ready.model, ready.price, agent.version)
         ended = Ended(ready.task, ready.facts, line.calls, probe=ready.probe, model=ready.model)
         try:
             async with asyncio.timeout(2 * agent.timeout_s + 5):  # the agent's own code hangs, not its calls

@@ -21,7 +21,7 @@ from ai_agents.actions import budget, pace, queue, slots
 from ai_agents.actions.calls import price_of
 from ai_agents.actions.outcomes import Outcome
 from ai_agents.actions.results import Ended, end_runs
-from ai_agents.agents import AGENTS
+from ai_agents.agents import AGENTS, agent_for
 from ai_agents.llm.prices import Price
 from ai_agents.llm.providers import Provider
 from ai_agents.models import AgentPool, AgentTask, TaskState
@@ -229,9 +229,9 @@ class Desk:
     def _reserve(
         self, permit: Permit, kind: str, read: list[tuple[AgentTask, Any]], price: Price
     ) -> list[Ready]:
-        agent = AGENTS[kind]
         worst: list[tuple[AgentTask, Decimal]] = []
         for task, facts in read:
+            agent = agent_for(kind, task.prompt_version)
             prompt_bytes = sum(len(text.encode("utf-8", "replace")) for text in agent.messages(facts))
             run_usd = (
                 price.worst(prompt_bytes + REPAIR_NOTE_BYTES, max_tokens=agent.max_tokens)

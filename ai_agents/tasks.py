@@ -18,12 +18,13 @@ from django_q.signals import post_spawn
 from ai_agents.actions.fitting import refit
 from ai_agents.actions.grading import grade_scores
 from ai_agents.actions.queue import next_due
+from ai_agents.actions.replays import stalled_replays
 from ai_agents.actions.requests import request_analysis_batch
 from ai_agents.actions.statistics import score_by_statistics, score_next_batch
 from ai_agents.llm.providers import Provider, current_provider
 from ai_agents.scaling import autoscale
 from ai_agents.timing import Timing
-from crm import clock
+from crm import clock, events
 from crm.models import Actor, ImportRow, Lead
 from crm.tasks import AI, DEFAULT, at_each_heartbeat, cluster_is_stopping, enqueue, task
 
@@ -32,6 +33,7 @@ START_WAIT_S = 20  # longer than a slot outlives its pump
 SILENT_S = 30  # without a pump, before a heartbeat looks for what is due
 IMPORT_SLICE = 300  # leads
 STATISTICS_SLICE_S = 20
+REPLAY_SLICE_S = 20
 
 
 @task(cluster=AI, every_minutes=1)
@@ -180,3 +182,25 @@ def score_import_by_statistics(import_id: int, after_row: int = 0) -> None:
     slice_ = list(rows.order_by("row_no").values_list("row_no", "lead_id")[:IMPORT_SLICE])
     if slice_ and score_by_statistics([lead_id for _, lead_id in slice_], quietly=True):
         enqueue("ai_agents.tasks.score_import_by_statistics", import_id, slice_[-1][0])
+
+
+@task(cluster=AI)
+def work_on_replay(replay_id: int) -> None:
+    """A slice of a replay; the rest is queued behind what else waits."""
+    # Loads the model client: 50 MB that web processes never need.
+    from ai_agents.replaying import advance_replay
+
+    if advance_replay(replay_id, seconds=REPLAY_SLICE_S):
+        enqueue("ai_agents.tasks.work_on_replay", replay_id)
+
+
+@events.on(events.ReplayDue)
+def _replay_is_due(event: events.ReplayDue) -> None:
+    enqueue("ai_agents.tasks.work_on_replay", event.replay_id)
+
+
+@task(cluster=DEFAULT, every_minutes=2)
+def resume_replays() -> None:
+    """Take up replays whose worker died, or that rested because the provider did not answer."""
+    for replay_id in stalled_replays():
+        enqueue("ai_agents.tasks.work_on_replay", replay_id)

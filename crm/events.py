@@ -287,6 +287,13 @@ class ScoringModelChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayDue:
+    """Past leads are to be asked about again."""
+
+    replay_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeadAISwitched:
     """Whether agents may read this lead was changed."""
 

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from ai_agents.actions import budget, queue
+from ai_agents.actions.prompts import prompt_in_use
 from ai_agents.agents import AGENTS, FollowUpAgent
 from ai_agents.agents.base import Asked
 from ai_agents.agents.facts import LeadFacts, RecordFacts
@@ -156,7 +157,6 @@ def _new_task(kind: str, asked: Asked, by: Actor) -> AgentTask:
         opportunity_id=asked.opportunity_id,
         params=dict(asked.params),
         priority=asked.priority,
-        prompt_version=AGENTS[kind].prompt,
         requested_by=by.user,
         requested_as=by.label[:120],
     )
@@ -167,16 +167,17 @@ def _insert(
 ) -> list[AgentTask]:
     """Insert those that are not there yet; the unique index decides between callers at the same moment.
 
-    Fills in `input_hash` and `dedup_key`; a task whose facts cannot be read keeps an empty key and is left
-    out.
+    Fills in `input_hash`, `prompt_version` and `dedup_key`; a task whose facts cannot be read keeps an empty
+    key and is left out.
     """
     if not tasks:
         return []
     day, provider = queue.today().isoformat(), current_provider().name
+    prompt = prompt_in_use(tasks[0].kind)
     readable = []
     for task, facts in zip(tasks, known or AGENTS[tasks[0].kind].read(tasks), strict=True):
         if facts is not None:
-            task.input_hash = facts.digest
+            task.input_hash, task.prompt_version = facts.digest, prompt
             task.dedup_key = dedup_key(task, provider=provider, day=day)
             readable.append(task)
     if skip_done:

@@ -56,7 +56,7 @@ class Agent(Protocol):
     """`read` in a database thread, `run` in the event loop, `store` in the transaction that ends the task."""
 
     kind: ClassVar[str]  # also the pool's, and the file's name
-    prompt: ClassVar[str]  # also AgentTask.prompt_version
+    prompt: ClassVar[str]  # the version it came with; AgentTask.prompt_version says which a task gets
     timeout_s: ClassVar[float]  # wall clock of one call
     does: ClassVar[Words]  # for the agents' page, after the name
     fresh_target: ClassVar[int]  # calls in flight in a fresh install
@@ -64,6 +64,9 @@ class Agent(Protocol):
     subject: ClassVar[type[Model]]  # what may be named when the work is asked for by hand
     starts_on: ClassVar[Mapping[type, Start]]
 
+    def __init__(self, version: str = "") -> None: ...
+    @property
+    def version(self) -> str: ...
     @property
     def temperature(self) -> float: ...
     @property
@@ -87,9 +90,17 @@ class BaseAgent:
     subject: ClassVar[type[Model]] = Lead
     starts_on: ClassVar[Mapping[type, Start]] = MappingProxyType({})
 
+    def __init__(self, version: str = "") -> None:
+        self._version = version or self.prompt
+
+    @property
+    def version(self) -> str:
+        """Of its instructions; see `agents.agent_for`."""
+        return self._version
+
     @cached_property
     def instructions(self) -> Prompt:
-        return load(self.prompt)
+        return load(self.version)
 
     @property
     def temperature(self) -> float:

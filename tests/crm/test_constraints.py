@@ -132,6 +132,11 @@ CHECKS: dict[str, Changes] = {
     "ai_agents_agenttask_running_has_lease": {"state": "running"},
     "ai_agents_agentcall_ok_has_cost": {"status": "ok"},
     "ai_agents_budget_not_negative": {"reserved": -1},
+    "ai_agents_replay_compares": dict.fromkeys(
+        ("candidate_prompt", "candidate_model", "present_prompt", "present_model"), "x"
+    ),
+    "ai_agents_replayanswer_answered_has_fit": {"state": "answered"},
+    "ai_agents_promptuse_changes": {"prompt": "x", "previous": "x"},
     "ai_agents_providerhealth_open_has_times": {"state": "open"},
     "ai_agents_providerhealth_probe_while_half_open": {"probe": uuid4()},
     "ai_agents_scoringmodel_has_rows": {"rows": 0},

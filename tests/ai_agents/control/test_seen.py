@@ -6,6 +6,7 @@ import pytest
 
 from ai_agents.actions.requests import request_analysis
 from ai_agents.actions.seen import seen
+from ai_agents.agents import AGENTS
 from ai_agents.models import AgentCall, AgentTask, TaskState
 from ai_agents.prompts import load
 from crm.models import Actor, Role
@@ -26,7 +27,7 @@ def test_what_is_shown_is_what_left_the_process_with_personal_data_masked(engine
     html = client.get(f"/leads/{lead.public_id}/calls/").content.decode()
     assert "about a pond" in html
     assert "555 0100" not in html
-    assert "lead_analysis.v1" in html
+    assert AGENTS["lead_analysis"].prompt in html
 
 
 @pytest.mark.django_db
