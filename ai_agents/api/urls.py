@@ -16,12 +16,14 @@ from ai_agents.api.agents import (
 from ai_agents.api.calls import CallView, LeadCallsViewSet
 from ai_agents.api.costs import BudgetsView, CostsView
 from ai_agents.api.requests import AgentRunView, AnalyseView, ReviewView, RewriteView
+from ai_agents.api.scoring import ScoringView
 
 app_name = "ai_agents_api"
 urlpatterns = [
     path("agents/", PoolListView.as_view(), name="pool_list"),
     path("agents/costs/", CostsView.as_view(), name="agent_costs"),
     path("agents/budgets/", BudgetsView.as_view(), name="agent_budgets"),
+    path("agents/scoring/", ScoringView.as_view(), name="scoring"),
     path("agents/health/", PoolsHealthView.as_view(), name="pools_health"),
     path("agents/queues/", QueuesView.as_view(), name="queues"),
     path("agents/restart/", RestartView.as_view(), name="restart"),

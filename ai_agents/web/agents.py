@@ -15,6 +15,7 @@ from ai_agents.actions.watching import QueueLine, circuits_of, queue_lines
 from ai_agents.agents import AGENTS, NAMES
 from ai_agents.llm.providers import current_provider
 from ai_agents.models import AgentPool, AgentTask, CircuitState, TaskState
+from ai_agents.web.scoring import scoring_card
 from crm import clock
 from crm.errors import CRMError
 from crm.models import FollowUp, Lead
@@ -86,7 +87,7 @@ class FailureRow:
 @base.screen
 @require_GET
 def agents(request: HttpRequest) -> HttpResponse:
-    return render(request, "ai_agents/agents.html", _context(request))
+    return render(request, "ai_agents/agents.html", {**_context(request), "scoring": scoring_card()})
 
 
 @base.screen

@@ -13,7 +13,7 @@ from ai_agents.scoring.chart import reliability_svg
 from ai_agents.scoring.evaluation import TELLS_TOO_MUCH, Evaluation, cross_validated, graded, strongest
 from ai_agents.scoring.files import Leads, read_leads
 from ai_agents.scoring.logistic import NotFitted
-from ai_agents.scoring.measures import Bin
+from ai_agents.scoring.measures import Bin, Measures
 from crm import clock
 from crm.errors import ImportRefused
 
@@ -55,6 +55,13 @@ class Command(BaseCommand):
             "--repeats", type=int, default=1, help="average over this many seeds, counting up (default 1)"
         )
         parser.add_argument("--svg", type=Path, metavar="FILE", help="write the reliability chart here")
+        parser.add_argument(
+            "--beside",
+            type=Path,
+            metavar="FILE",
+            help="show another score too: JSON with its name, auc, brier, ece, and tenths as lists of "
+            "leads, average chance, won",
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
 
     def handle(self, *, file: Path, svg: Path | None, as_json: bool, **options: Any) -> None:
@@ -67,6 +74,7 @@ class Command(BaseCommand):
             raise _wrong("--seed takes 0 to 4,294,967,295.")
         if svg and not svg.absolute().parent.is_dir():
             raise _wrong(f"There is no folder {svg.absolute().parent}.")
+        others = [_beside(options["beside"])] if options["beside"] else []
         leads = self._leads(file, options, folds)
         seeds = range(seed, seed + repeats)
         try:
@@ -76,8 +84,9 @@ class Command(BaseCommand):
         all_ = [_Graded("statistics", found), _Graded("rules", graded(leads.outcomes, [leads.rules]))]
         if leads.truths:
             all_.append(_Graded("truth", graded(leads.outcomes, [leads.truths])))
+        all_ += others
         if svg:
-            shown = [(one.name, one.evaluation.by_tenth) for one in all_ if one.name != "rules"]
+            shown = [(one.name, one.evaluation.by_tenth) for one in all_]
             _write(svg, reliability_svg(shown, title=f"Said and came: {len(leads.outcomes):,} leads"))
         if as_json:
             self.stdout.write(json.dumps(_document(leads, all_, folds, seeds), indent=2))
@@ -117,16 +126,15 @@ class Command(BaseCommand):
         for number, why in ((leads.without_outcome, "without an outcome"), (leads.unreadable, "unreadable")):
             if number:
                 self.stdout.write(f"{number:,} rows {why} left out")
-        self.stdout.write(f"{'':12}{'AUC':>8}{'Brier':>8}{'ECE':>8}")
-        self.stdout.write(f"{'base rate':12}{0.5:8.3f}{first.base_brier:8.3f}{0:8.3f}")
+        wide = max(12, *(len(one.name) + 2 for one in all_))
+        self.stdout.write(f"{'':{wide}}{'AUC':>8}{'Brier':>8}{'ECE':>8}")
+        self.stdout.write(f"{'base rate':{wide}}{0.5:8.3f}{first.base_brier:8.3f}{0:8.3f}")
         for one in all_:
             m = one.evaluation.measures
-            self.stdout.write(f"{one.name:12}{m.auc:8.3f}{m.brier:8.3f}{m.ece:8.3f}")
-        for title, bins in (
-            ("by tenths of the leads", all_[0].evaluation.by_tenth),
-            ("by band: cool, warm, hot", all_[0].evaluation.by_band),
-        ):
-            self._print_bins(title, bins)
+            self.stdout.write(f"{one.name:{wide}}{m.auc:8.3f}{m.brier:8.3f}{m.ece:8.3f}")
+        for one in all_:
+            self._print_bins(f"{one.name}, by tenths of the leads", one.evaluation.by_tenth)
+        self._print_bins(f"{all_[0].name}, by band: cool, warm, hot", all_[0].evaluation.by_band)
         told = strongest(leads.features, leads.facts, leads.outcomes)
         self.stdout.write("strongest alone (AUC): " + ", ".join(f"{n} {v:.2f}" for n, v in told[:MOST_NAMED]))
         for name, value in told:
@@ -136,7 +144,7 @@ class Command(BaseCommand):
                 )
 
     def _print_bins(self, title: str, bins: Sequence[Bin]) -> None:
-        self.stdout.write(f"\nstatistics, {title}")
+        self.stdout.write(f"\n{title}")
         self.stdout.write(f"{'from':>6}{'to':>6}{'leads':>8}{'said':>8}{'won':>8}   95 % interval")
         for one in bins:
             low, high = one.interval
@@ -162,6 +170,28 @@ def _document(leads: Leads, all_: Sequence[_Graded], folds: int, seeds: range) -
             for name, value in strongest(leads.features, leads.facts, leads.outcomes)
         ],
     }
+
+
+def _beside(path: Path) -> _Graded:
+    """Another score, as tests/bench/score_reference.py prints it."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        bins = [Bin(0.0, 1.0, int(count), float(said), int(won)) for count, said, won in told["tenths"]]
+        count = sum(one.count for one in bins)
+        rate = sum(one.won for one in bins) / count
+        measured = Measures(
+            count=count,
+            base_rate=rate,
+            auc=float(told["auc"]),
+            brier=float(told["brier"]),
+            base_brier=rate * (1 - rate),
+            ece=float(told["ece"]),
+        )
+        return _Graded(str(told["name"]), Evaluation(measured, [], bins, []))
+    except OSError as error:
+        raise _wrong(f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+        raise _wrong(f"{path} holds no name, auc, brier, ece and tenths.") from None
 
 
 def _write(path: Path, text: str) -> None:

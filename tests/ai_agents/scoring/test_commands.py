@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -64,13 +65,19 @@ def test_the_score_finds_what_is_known_of_the_sample(path: Path):
 
 def test_it_prints_tables_and_draws_the_chart(path: Path, tmp_path: Path):
     svg = tmp_path / "chart.svg"
-    printed = evaluate(path, svg=svg, repeats=2, folds=2)
+    other = tmp_path / "other.json"
+    other.write_text(
+        '{"name": "Trees", "auc": 0.7, "brier": 0.1, "ece": 0.09, "tenths": [[600, 0.1, 50], [600, 0.2, 90]]}'
+    )
+    printed = evaluate(path, svg=svg, repeats=2, folds=2, beside=other)
     assert "1,200 leads with an outcome" in printed
     assert "2 folds, seed 0 to 1" in printed
-    for line in ("base rate", "statistics", "rules", "by band: cool, warm, hot", "95 % interval"):
+    for line in ("base rate", "statistics", "rules, by tenths", "Trees, by tenths", "by band: cool, warm"):
         assert line in printed
+    assert "Trees: said 20.0%, won 90 of 600" in svg.read_text()
     points = ElementTree.parse(svg).getroot().iter("{http://www.w3.org/2000/svg}circle")
-    assert len(list(points)) == 10 + 1  # tenths, and one in the legend
+    assert len(list(points)) >= 10 + 1 + 2 + 3  # tenths (rules give few values), and the legend
+    assert re.search(r"^Trees +0\.700 +0\.100 +0\.090$", printed, re.MULTILINE)
 
 
 def test_a_column_that_tells_everything_is_named(tmp_path: Path):
@@ -100,6 +107,11 @@ def test_a_column_that_tells_everything_is_named(tmp_path: Path):
         ("Name,Won\n", {"seed": -1}, "--seed takes"),
         ("Name,Won\n", {"svg": Path("/nonexistent/a.svg")}, "There is no folder /nonexistent."),
         ("PK\x03\x04", {}, "Excel"),
+        (
+            "V,Won\n1,no\n2,yes\n3,no\n4,yes\n",
+            {"folds": 2, "beside": Path(__file__), "svg": Path("a")},
+            "holds no name, auc",
+        ),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_2(
