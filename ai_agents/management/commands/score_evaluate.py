@@ -148,9 +148,9 @@ class Command(BaseCommand):
         self.stdout.write(f"{'from':>6}{'to':>6}{'leads':>8}{'said':>8}{'won':>8}   95 % interval")
         for one in bins:
             low, high = one.interval
+            bounds = f"{one.low:6.2f}{one.high:6.2f}" if one.low < one.high else f"{'':12}"
             self.stdout.write(
-                f"{one.low:6.2f}{one.high:6.2f}{one.count:8,}{one.said:8.1%}{one.share:8.1%}"
-                f"   {low:.1%} to {high:.1%}"
+                f"{bounds}{one.count:8,}{one.said:8.1%}{one.share:8.1%}   {low:.1%} to {high:.1%}"
             )
 
 
@@ -173,10 +173,10 @@ def _document(leads: Leads, all_: Sequence[_Graded], folds: int, seeds: range) -
 
 
 def _beside(path: Path) -> _Graded:
-    """Another score, as tests/bench/score_reference.py prints it."""
+    """Another score, as tests/bench/score_reference.py prints it. The bounds of its bins are not known."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        bins = [Bin(0.0, 1.0, int(count), float(said), int(won)) for count, said, won in told["tenths"]]
+        bins = [Bin(said, said, int(count), float(said), int(won)) for count, said, won in told["tenths"]]
         count = sum(one.count for one in bins)
         rate = sum(one.won for one in bins) / count
         measured = Measures(
