@@ -1,8 +1,10 @@
 """Scores by statistics: of a lead when its facts change, of all open ones when another fit becomes active."""
 
 from collections.abc import Collection
+from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from ai_agents.actions.lead_facts import facts_of, features_now
 from ai_agents.models import ScoringModel
@@ -14,6 +16,7 @@ from crm.actions.scores import NewScore, record_scores, retire_scores
 from crm.models import Actor, ActorKind, FactorSource, Lead, Score, ScoreKind
 
 BATCH = 500  # leads a transaction
+RETIRED_KEPT = timedelta(days=30)
 BY = Actor(ActorKind.RULE, None, "Statistics")
 
 
@@ -74,11 +77,25 @@ def score_next_batch() -> bool:
     lead_ids = list(leads.values_list("pk", flat=True)[:BATCH])
     if lead_ids:
         score_by_statistics(lead_ids, model=model, quietly=True)
+        _prune(lead_ids)
         model.scored_to = lead_ids[-1]
     else:
         model.scored_at = clock.now()
     model.save(update_fields=["scored_to", "scored_at"])
     return bool(lead_ids)
+
+
+def _prune(lead_ids: Collection[int]) -> None:
+    """Delete what earlier fits said of these leads, lest every refit add a row per lead for good. What an
+    outcome has graded stays, and a lead's first score, which one may grade yet.
+    """
+    of_the_kind = Score.objects.filter(kind=ScoreKind.STATISTICS)
+    retired = of_the_kind.filter(lead__in=lead_ids, is_current=False)
+    retired.filter(
+        Exists(of_the_kind.filter(lead=OuterRef("lead"), pk__lt=OuterRef("pk"))),
+        created_at__lt=clock.now() - RETIRED_KEPT,
+        outcomes=None,
+    ).delete()
 
 
 def _retire_next_batch() -> bool:

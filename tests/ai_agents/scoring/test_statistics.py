@@ -152,6 +152,23 @@ def test_facts_are_what_came_with_the_first_inquiry(model: ScoringModel):
     assert facts.custom == {"job": "Owner"}
 
 
+def test_what_earlier_fits_said_is_deleted_but_for_first_graded_and_recent_scores(model: ScoringModel):
+    lead, now = owner(), clock.now()
+    made = []
+    for days in (90, 80, 70, 3):
+        score = Score.objects.create(lead=lead, kind="statistics", value=1, band="cool", is_current=False)
+        Score.objects.filter(pk=score.pk).update(created_at=now - timedelta(days=days))
+        made.append(score.pk)
+    first, pruned, graded, recent = made
+    ScoreOutcome.objects.create(lead=lead, score_id=graded, label="won", horizon_days=90)
+    while score_next_batch():
+        pass
+    current = Score.objects.get(lead=lead, kind="statistics", is_current=True)
+    kept = Score.objects.filter(lead=lead, kind="statistics").values_list("pk", flat=True)
+    assert set(kept) == {first, graded, recent, current.pk}
+    assert pruned not in kept
+
+
 # --- grading
 # -------------------------------------------------------------------------------------------------
 def close(lead: Lead, outcome: str, *, days: int = 10) -> None:
