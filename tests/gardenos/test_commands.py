@@ -61,13 +61,17 @@ LINES: dict[str, list[str] | None] = {
     "qcluster_watch": ["--check"],
     "rebuild_match_keys": [],
     "recount_dashboard": [],
+    "replay_lab": ["prompts"],
+    "score_evaluate": None,
+    "score_model": ["status"],
+    "score_sample": ["--rows", "3"],
     "scripted_llm": None,
     "seed_bench": ["--leads", "1"],
     "seed_demo": [],
     "undo_import": [NO_ID],
     "up": None,
 }
-WITHOUT_DATABASE = {"config", "doctor", "lint_migrations"}  # they answer, or say it in their own words
+WITHOUT_DATABASE = {"config", "doctor", "lint_migrations", "score_sample"}  # they answer, or say it in their own words
 
 # Lines that cannot be meant, and how each ends.
 WRONG = [
