@@ -1,6 +1,7 @@
 """The agents' app."""
 
 import os
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -33,7 +34,10 @@ class AIAgentsConfig(AppConfig):
             import_module("ai_agents.pump")  # before the cluster forks, so that its workers share the memory
 
 
-def _keep_rows(**kwargs: Any) -> None:
+def _keep_rows(*, plan: Sequence[tuple[object, bool]] = (), **kwargs: Any) -> None:
+    """Not after going back: the tables lack what the models of this release name."""
+    if any(is_backwards for _migration, is_backwards in plan):
+        return
     from ai_agents.actions.pools import keep_pools
     from ai_agents.actions.prices import keep_prices
 
