@@ -123,10 +123,13 @@ def _find(strong_keys: Sequence[tuple[str, str]], *, lock: bool = False) -> list
         .values_list("contact_id", flat=True)
     )
     contacts, leads = Contact.objects.live().order_by("pk"), Lead.objects.live().order_by("pk")
-    if lock:
+    if lock:  # leads before contacts, as all actions do (see base.hold_parents)
         contacts, leads = contacts.select_for_update(of=("self",)), leads.select_for_update(of=("self",))
+    of_person = Q(pk__in=lead_ids)
+    if contact_ids:
+        of_person |= Q(contact__in=contact_ids, contact__deleted_at=None, contact__merged_into=None)
+    found = list(leads.filter(of_person))
     known = contacts.filter(pk__in=contact_ids).in_bulk() if contact_ids else {}
-    found = list(leads.filter(Q(pk__in=lead_ids) | Q(contact__in=known)))
     return _grouped(hits, known, found)
 
 

@@ -14,6 +14,8 @@ from crm import clock
 from crm.actions.intake import process_inquiry, receive_inquiry, receive_public_inquiry
 from crm.actions.leads import disqualify_lead
 from crm.actions.merging import merge_leads
+from crm.actions.opportunities import create_opportunity
+from crm.actions.opportunity_moves import win_opportunity
 from crm.actions.persons import contact_of
 from crm.actions.spam import Signals
 from crm.actions.unmerging import undo_merge
@@ -298,6 +300,25 @@ def test_fifty_merges_and_inquiries_at_once_end_in_one_lead_without_deadlock():
     assert Inquiry.objects.filter(lead__merged_into=None).count() == 10 + 25 + 9
 
 
+@pytest.mark.django_db(transaction=True)
+def test_asking_again_and_opening_and_winning_opportunities_wait_for_each_other_in_one_order():
+    make_source("form", name="Form")
+    by = Actor.of(make_admin())
+    lead = arrive(name="Ada Berg", email="ada@berg.example")
+    contact = lead.contact = contact_of(lead)
+    lead.save_changed("contact")
+
+    def win() -> None:
+        card = create_opportunity(by=by, name="Pond", lead=lead, primary_contact=contact)
+        win_opportunity(card.pk, by=by)
+
+    def ask() -> None:
+        arrive(name="Ada Berg", email="ada@berg.example")
+
+    assert at_once([ask, win] * 16, threads=8) == []
+    assert Inquiry.objects.filter(lead=lead).count() == 17
+
+
 def shuffled_inquiries(people: int, count: int, *, seed: int) -> list[dict[str, str]]:
     """Inquiries of these people: some with both keys, half with one alone, all in another dress."""
     rng, made = random.Random(seed), []
@@ -314,7 +335,8 @@ def shuffled_inquiries(people: int, count: int, *, seed: int) -> list[dict[str, 
         )
         payload = {"name": name, "country": "DE"}
         keys = {"email": rng.choice([email, email.lower(), email.upper()]), "phone": phone}
-        one_key = n >= people and n % 2  # the first of each carries both: each shares a key with another
+        # The first of each carries both: each shares a key with another. 5 of 7 of the rest are half of all.
+        one_key = n >= people and n % 7 < 5
         payload |= {kind: keys[kind] for kind in [rng.choice(["email", "phone"])]} if one_key else keys
         made.append(payload)
     rng.shuffle(made)
