@@ -96,7 +96,7 @@ def _whole(field: str, value: Any, *, least: int, most: int) -> int:
 
 
 def _budget(value: Any) -> Decimal | None:
-    if value is None or (isinstance(value, Decimal) and 0 <= value <= MOST_BUDGET_USD):
+    if value is None or (isinstance(value, Decimal) and value.is_finite() and 0 <= value <= MOST_BUDGET_USD):
         return value
     raise OutOfBounds(
         _("Choose an amount from 0 to %d US dollars, or none.") % MOST_BUDGET_USD, field="budget_day_usd"

@@ -33,7 +33,7 @@ HONEYPOT = "website"
 SHOWN_AT, KEY, NEXT, CONSENT = "shown_at", "key", "next", "consent"
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 _OURS = {HONEYPOT, SHOWN_AT, KEY, NEXT, CONSENT, *UTM}  # names that are not the customer's
-_NO = {"", "0", "false", "no", "off"}
+_NO = {"", "0", "false", "no", "off", "0.0", "[]", "{}", "null"}
 _FORM_TYPES = {"application/x-www-form-urlencoded", "multipart/form-data"}
 _SALT = "crm.form"
 _KEY = re.compile(r"[0-9a-f-]{36}")
@@ -181,7 +181,9 @@ def _sent(request: HttpRequest) -> dict[str, str] | None:
     if not isinstance(found, dict):
         raise BadRequest("Send one JSON object, with the names of the form's fields.")
     return {
-        name: _as_text(value) for name, value in found.items() if value is not None and value is not False
+        _in_utf8(name): _in_utf8(_as_text(value))
+        for name, value in found.items()
+        if value is not None and value is not False
     }
 
 
@@ -190,6 +192,11 @@ def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return "on" if value is True else json.dumps(value, ensure_ascii=False)
+
+
+def _in_utf8(text: str) -> str:
+    """JSON may spell half of a character, which neither a table nor an address can hold."""
+    return text.encode(errors="replace").decode()
 
 
 def _submission(request: HttpRequest, form: CaptureForm, sent: dict[str, str]) -> Submission:

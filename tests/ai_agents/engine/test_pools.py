@@ -113,3 +113,9 @@ def test_the_command_refuses_with_exit_code_two(args):
     with pytest.raises(CommandError) as refused:
         call_command("agents", *args)
     assert refused.value.returncode == 2
+
+
+@pytest.mark.parametrize("typed", ["NaN", "sNaN", "Infinity", "-1"])
+def test_a_budget_that_is_no_amount_is_refused_in_a_sentence(typed: str):
+    with pytest.raises(CommandError, match="Choose an amount from 0 to 100000 US dollars"):
+        call_command("agents", "limits", "follow_up", "--budget", typed)

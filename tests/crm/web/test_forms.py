@@ -1,5 +1,6 @@
 """Public forms: what a stranger may send, from where, how often, and what becomes of it."""
 
+import json
 import re
 import time
 from datetime import timedelta
@@ -397,3 +398,20 @@ def test_the_admin_says_how_fields_are_written_and_what_a_form_of_ones_own_must_
         consent_text="You may write to me.", fields=[{**ASKED[0], "name": "email", "is_required": True}]
     )
     assert "email, consent" in client.get(f"/admin/crm/captureform/{form.pk}/change/").content.decode()
+
+
+@pytest.mark.parametrize("name", ["utm_source", "next"])
+def test_half_a_character_in_json_is_kept_as_a_question_mark(name: str):
+    make_form()
+    text = f"{SITE}/\ud800" if name == "next" else "\ud800"
+    answer = send(json.dumps({**SENT, name: text}), content_type="application/json")  # type: ignore[arg-type]
+    assert answer.status_code == (303 if name == "next" else 202)
+    assert Inquiry.objects.get().state == "created"
+
+
+@pytest.mark.parametrize("nothing", [[], {}, 0.0])
+def test_an_empty_value_in_json_is_no_consent(nothing: Any):
+    make_form(consent_text="You may write to me.")
+    answer = send(json.dumps({**SENT, "consent": nothing}), content_type="application/json")  # type: ignore[arg-type]
+    assert answer.status_code == 202
+    assert Inquiry.objects.get().error == "The consent is missing."
