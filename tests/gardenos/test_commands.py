@@ -71,7 +71,8 @@ LINES: dict[str, list[str] | None] = {
     "undo_import": [NO_ID],
     "up": None,
 }
-WITHOUT_DATABASE = {"config", "doctor", "lint_migrations", "score_sample"}  # they answer, or say it in their own words
+# They answer, or say it in their own words.
+WITHOUT_DATABASE = {"config", "doctor", "lint_migrations", "score_sample"}
 
 # Lines that cannot be meant, and how each ends.
 WRONG = [
