@@ -35,7 +35,7 @@ class RewriteSerializer(StrictSerializer):
     instruction = TextField(max_length=500, required=False, allow_blank=True)
 
 
-class RunSerializer(AnalyseSerializer):
+class AgentRunSerializer(AnalyseSerializer):
     """The record that the kind reads: a lead, a message or an opportunity."""
 
     record = serializers.UUIDField()
@@ -44,12 +44,12 @@ class RunSerializer(AnalyseSerializer):
 class AgentRunView(ApiView):
     """Ask an agent of any kind about one record of the sort that it reads."""
 
-    @extend_schema(summary="Run an agent", request=RunSerializer, responses={202: RequestedSerializer})
+    @extend_schema(summary="Run an agent", request=AgentRunSerializer, responses={202: RequestedSerializer})
     def post(self, request: Request, kind: str) -> Response:
         agent = AGENTS.get(kind)
         if agent is None:
             raise Http404
-        body = checked_body(request, RunSerializer)
+        body = checked_body(request, AgentRunSerializer)
         by = actor_of(request)
         record = _readable(agent.subject, by).filter(public_id=body["record"]).first()
         if record is None:
