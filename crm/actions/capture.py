@@ -146,6 +146,8 @@ def confirm_inquiry(token: str) -> Inquiry:
         return confirmation.inquiry
     confirmation.confirmed_at = clock.now()
     confirmation.save(update_fields=["confirmed_at", "updated_at"])
+    if confirmation.inquiry.state == InquiryState.SPAM:
+        return confirmation.inquiry  # a person said so; a link does not overrule them
     inquiry = process_inquiry(confirmation.inquiry_id)
     given = Consent.objects.filter(evidence__inquiry=str(inquiry.public_id)).order_by("pk").first()
     if given is not None:

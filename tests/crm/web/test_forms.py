@@ -12,6 +12,7 @@ from django.test import Client
 
 from crm import clock
 from crm.actions.capture_forms import save_capture_form
+from crm.actions.inquiries import mark_as_spam
 from crm.errors import InvalidValue, PermissionRefused, VersionConflict
 from crm.models import Actor, CaptureForm, Consent, FormConfirmation, Inquiry, InquiryState, Lead, OptIn, Role
 from tests.factories import make_admin, make_source, make_user
@@ -320,6 +321,19 @@ def test_a_late_and_a_wrong_link_get_the_same_answer(
     assert (late.status_code, wrong.status_code) == (410, 410)
     assert late.content == wrong.content
     assert Inquiry.objects.get().state == InquiryState.RECEIVED
+
+
+def test_a_link_does_not_overrule_the_person_who_called_it_spam(
+    mailoutbox: list[Any], django_capture_on_commit_callbacks: Any
+):
+    make_form(opt_in=OptIn.DOUBLE)
+    with django_capture_on_commit_callbacks(execute=True):
+        send(SENT)
+    mark_as_spam(Inquiry.objects.get().pk, by=Actor.of(make_admin()))
+    path = "/" + re.findall(r"http://\S+", mailoutbox[0].body)[0].split("/", 3)[3]
+    assert Client().post(path).status_code == 200  # the sender learns nothing of it
+    assert Inquiry.objects.get().state == InquiryState.SPAM
+    assert not Lead.objects.exists()
 
 
 def test_nobody_is_flooded_with_links(mailoutbox: list[Any], django_capture_on_commit_callbacks: Any):
