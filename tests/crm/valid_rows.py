@@ -95,6 +95,8 @@ def _value(field: models.Field) -> Any:
         return a(field.related_model)  # type: ignore[arg-type]
     if field.choices:
         return field.flatchoices[0][0]
+    if isinstance(field, models.BooleanField):
+        return False
     if isinstance(field, models.UUIDField):
         return uuid4()
     if isinstance(field, models.DateTimeField):
