@@ -1,30 +1,88 @@
-"""Copies of personal data that no foreign key leads to: undo offers, stored answers, samples of imports."""
+"""Copies of personal data that no foreign key leads to: offers, refused rows, answers, samples."""
 
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Model, Q
 
-from crm.actions.personal_data import Person, scrub
-from crm.models import ImportJob, ImportRow, Lead
+from crm.actions.bulk import KIND as BULK
+from crm.actions.person_addresses import Addresses
+from crm.actions.personal_data import ERASED, HELD, Blank, Person, scrub
+from crm.models import (
+    BulkRow,
+    FormConfirmation,
+    ImportJob,
+    ImportRow,
+    Inquiry,
+    Job,
+    Lead,
+    Undo,
+)
 
 EXPORTS = "exports"  # folder of MEDIA_ROOT
+# What an offer's `before` calls the records that it is about, where it keeps no version of them.
+NAMED_IN_OFFERS = {
+    "crm.lead": ("lead",),
+    "crm.contact": ("contact",),
+    "crm.opportunity": ("opportunity",),
+    "crm.task": ("task", "successor"),
+    "crm.note": ("note",),
+    "crm.scoreoverride": ("override",),
+    "crm.mergelog": ("merge",),
+}
 
 
 @scrub
 def undo_offers(person: Person) -> dict[str, int]:
-    """Offers whose rows are this person's: what they were is written in them."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM crm_undo WHERE before ->> 'lead' = ANY(%(leads)s)"
-            " OR before ->> 'contact' = ANY(%(contacts)s) OR versions -> 'crm.lead' ?| %(leads)s"
-            " OR versions -> 'crm.contact' ?| %(contacts)s",
-            {
-                "leads": [str(pk) for pk in person.leads],
-                "contacts": [str(pk) for pk in person.contacts],
-            },
-        )
-        return {"crm.undo": cursor.rowcount}
+    """Offers about this person's records: what those were is written in them, and names in the label."""
+    offers = Q()
+    for held in HELD:
+        label = held.model._meta.label_lower
+        if label not in NAMED_IN_OFFERS and not _has_version(held.model):
+            continue
+        keys = set(held.rows(person).values_list("pk", flat=True))
+        if keys:
+            offers |= Q(**{f"versions__{label}__has_any_keys": [str(pk) for pk in keys]})
+            for name in NAMED_IN_OFFERS.get(label, ()):
+                offers |= Q(**{f"before__{name}__in": list(keys)})
+    # by the ORM, because rows of bulk acts point at their offers
+    return {"crm.undo": Undo.objects.filter(offers).delete()[1].get("crm.Undo", 0) if offers else 0}
+
+
+def _has_version(model: type[Model]) -> bool:
+    return any(field.name == "version" for field in model._meta.concrete_fields)
+
+
+@scrub
+def bulk_acts(person: Person) -> dict[str, int]:
+    """Names of the refused, why they were, and the reason that was given, of bulk acts that are over."""
+    rows = Q(job__cursor__target="lead", record_id__in=person.leads)
+    rows |= Q(job__cursor__target="contact", record_id__in=person.contacts)
+    cards = next(held for held in HELD if held.model._meta.label_lower == "crm.opportunity").rows(person)
+    rows |= Q(job__cursor__target="opportunity", record_id__in=list(cards.values_list("pk", flat=True)))
+    mine = BulkRow.objects.filter(rows, job__kind=BULK)
+    jobs = list(Job.objects.filter(pk__in=mine.values("job")).exclude(finished_at=None))
+    for job in jobs:
+        job.result |= {name: [] for name in ("refusals", "kept_rows") if name in job.result}
+        if job.cursor["values"].get("reason"):
+            job.cursor["values"]["reason"] = ERASED
+            Undo.objects.filter(public_id=job.cursor["undo"]).update(label=ERASED)
+        job.save(update_fields=["result", "cursor", "updated_at"])
+    return {"crm.bulkrow": mine.exclude(message="").update(message=""), "crm.job": len(jobs)}
+
+
+@scrub
+def inquiries_without_lead(person: Person) -> dict[str, int]:
+    """What never joined a lead (spam, failed, not confirmed) and gives one of the person's addresses."""
+    keys = Addresses.of(person).keys_in(Inquiry.objects.filter(lead=None), "payload")
+    FormConfirmation.objects.filter(inquiry__in=keys).delete()  # nothing is left to confirm
+    return {"crm.inquiry": Inquiry.objects.filter(pk__in=keys).update(**_blank_of(Inquiry))}
+
+
+def _blank_of(model: type[Model]) -> Blank:
+    return next(held.blank for held in HELD if held.model is model) or {}
 
 
 @scrub
@@ -41,14 +99,19 @@ def stored_answers(person: Person) -> dict[str, int]:
 
 
 @scrub
-def samples_of_imports(person: Person) -> dict[str, int]:
-    """The example cells of files that brought one of the leads."""
-    brought = ImportRow.objects.filter(lead__in=person.leads).values("job")
-    jobs = list(ImportJob.objects.filter(pk__in=brought).select_for_update().order_by("pk"))
+def rows_of_imports(person: Person) -> dict[str, int]:
+    """Refused rows of files that give one of the person's addresses, and the example cells of those files and
+    of the files that brought one of the leads.
+    """
+    without = ImportRow.objects.filter(lead=None, raw__isnull=False)
+    refused = ImportRow.objects.filter(pk__in=Addresses.of(person).keys_in(without, "raw"))
+    brought = ImportRow.objects.filter(lead__in=person.leads)
+    files: set[Any] = {*brought.values_list("job", flat=True), *refused.values_list("job", flat=True)}
+    jobs = list(ImportJob.objects.filter(pk__in=files).select_for_update().order_by("pk"))
     for job in jobs:
         job.columns = [column | {"samples": []} for column in job.columns]
         job.save(update_fields=["columns", "updated_at"])
-    return {"crm.importjob": len(jobs)}
+    return {"crm.importrow": refused.update(**_blank_of(ImportRow)), "crm.importjob": len(jobs)}
 
 
 @scrub

@@ -69,6 +69,13 @@ _NO_TEXT: Blank = {
     # what customers do is told under their name
     "actor_label": Case(When(actor_kind=ActorKind.CUSTOMER, then=Value("")), default=F("actor_label")),
 }
+
+
+def _own_words(column: str) -> Case:
+    """Blank what somebody wrote there; where the column has to hold something, it still does."""
+    return Case(When(**{column: ""}, then=Value("")), default=Value(ERASED))
+
+
 _LEAD, _CONTACT = ("lead",), ("contact",)
 # What hangs on an opportunity of theirs may speak of them, too.
 _LEAD_TOO, _CONTACT_TOO = ("lead", "opportunity__lead"), ("contact", "opportunity__primary_contact")
@@ -83,7 +90,14 @@ HELD: list[Held] = [
     Held(
         crm.Inquiry,
         lead=("lead",),
-        blank={"payload": {}, "message": "", "utm": {}, "spam_reasons": [], "idempotency_key": None},
+        blank={
+            "payload": {},
+            "message": "",
+            "utm": {},
+            "spam_reasons": [],
+            "error": "",  # quotes what could not be read
+            "idempotency_key": None,
+        },
     ),
     Held(crm.ScoreFactor, lead=("score__lead",)),
     Held(crm.Score, lead=("lead",), blank={"summary": "", "risks": [], "missing": [], "would_change": []}),
@@ -147,6 +161,7 @@ HELD: list[Held] = [
         contact=("primary_contact",),
         blank={
             "name": ERASED,
+            "lost_reason": _own_words("lost_reason"),
             "version": F("version") + 1,
             "custom": {},
             "search_text": "",
@@ -163,6 +178,7 @@ HELD: list[Held] = [
             "mailing_address": "",
             "physical_address": "",
             "interest": "",
+            "disqualify_reason": _own_words("disqualify_reason"),
             "custom": {},
             "search_text": "",
             "is_ai_off": True,
@@ -188,6 +204,7 @@ HELD: list[Held] = [
 # Tables that point at a person or at a row about one, and hold nothing about them.
 HOLDS_NOTHING = {
     "crm.StageChange": "stages, times and colleagues; its opportunity loses its name",
+    "ai_agents.ReplayAnswer": "a number and an act; what was asked and answered is in the task's calls",
 }
 
 Scrub = Callable[[Person], dict[str, int]]

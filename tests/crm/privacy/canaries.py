@@ -8,13 +8,18 @@ from django.db import connection
 
 from ai_agents.models import AgentCall, AgentTask
 from crm import clock
+from crm.actions.bulk import start_bulk
+from crm.actions.bulk_running import advance_bulk
 from crm.actions.consents import record_consent, suppress
 from crm.actions.imports import advance_import, check_import, run_import, upload_import
-from crm.actions.intake import receive_inquiry
+from crm.actions.intake import receive_inquiry, receive_public_inquiry
 from crm.actions.leads import add_note, update_lead
 from crm.actions.merging import merge_leads
 from crm.actions.messages import record_inbound_message
+from crm.actions.notes import edit_note, write_note
 from crm.actions.opportunities import create_opportunity, update_opportunity
+from crm.actions.opportunity_moves import lose_opportunity
+from crm.actions.work import create_task, update_task
 from crm.models import (
     Actor,
     AssignmentLog,
@@ -47,12 +52,14 @@ from crm.models import (
     TimelineEvent,
     User,
 )
-from tests.factories import actor, make_follow_up, make_lead
+from tests.factories import actor, make_follow_up, make_lead, make_source
 
 CANARY = "zanzibird"  # in every text of the person; nobody else has it
 MAIL, PHONE = f"{CANARY}@example.org", "+442079460918"
 TRACES = (CANARY, PHONE.lstrip("+"))
+NATIONAL = "(020) 7946-0918"  # the same number as people write it at home
 FILE = f"Name,E-mail,Phone,Message\n{CANARY} Vole,{MAIL},{PHONE},I am {CANARY}\n"
+REFUSED = f"Name,E-mail,Phone\nOther,other@example.com,+442079460100\n{CANARY} Vole,{MAIL.title()},call me\n"
 
 
 def plant(user: User) -> tuple[Lead, Contact]:
@@ -64,6 +71,8 @@ def plant(user: User) -> tuple[Lead, Contact]:
     contact = _known(lead, by)
     _by_agents(lead, user)
     _copied(lead, user)
+    _without_a_lead(by)
+    _can_be_undone(lead, contact, by)
     return lead, contact
 
 
@@ -89,15 +98,52 @@ def _asked(by: Actor) -> Lead:
     update_lead(lead.pk, by=by, company=f"{CANARY} & Sons")
     twin = make_lead(name=f"{CANARY} V.", email=f"{CANARY}2@example.org", message=CANARY, owner=lead.owner)
     merge_leads(lead.pk, twin.pk, by=Actor.system())
-    job = upload_import(io.BytesIO(FILE.encode()), by=by, file_name="people.csv")
-    for step in (check_import, run_import):
-        step(job.pk, by=by, in_process=True)
-        while advance_import(job.pk, seconds=60):
-            pass
+    _imported(FILE, by)
     FormConfirmation.objects.create(
         inquiry=lead.inquiries.first(), token_sha256=f"{CANARY}hash", expires_at=clock.now()
     )
     return Lead.objects.get(pk=lead.pk)
+
+
+def _imported(file: str, by: Actor) -> None:
+    job = upload_import(io.BytesIO(file.encode()), by=by, file_name="people.csv")
+    for step in (check_import, run_import):
+        step(job.pk, by=by, in_process=True)
+        while advance_import(job.pk, seconds=60):
+            pass
+
+
+def _without_a_lead(by: Actor) -> None:
+    """Asked again, and what came made no lead: rows that nothing but an address ties to the person."""
+    for payload in (
+        {"name": f"{CANARY} Vole", "email": f"{CANARY.upper()}+news@Example.org", "message": CANARY},
+        {"name": CANARY, "phone": NATIONAL, "country": "GB"},
+        {"Name": CANARY, "Mail": f"{CANARY} <{MAIL}>"},
+    ):
+        receive_public_inquiry(
+            channel="form",
+            payload=payload,
+            source=make_source("web"),
+            idempotency_key=f"{CANARY}-{len(payload)}-{'phone' in payload}",
+            lacks=("The consent is missing.",),
+        )
+    _imported(REFUSED, by)
+
+
+def _can_be_undone(lead: Lead, contact: Contact, by: Actor) -> None:
+    card = create_opportunity(by=by, name="Second pond", primary_contact=contact)
+    for about in (lead, contact, card):
+        task = create_task(by=by, title=f"Visit {CANARY}", about=about)
+        update_task(task.pk, by=by, title=f"Ring {CANARY}")
+        note = write_note(about, by=by, body=f"{CANARY} was here")
+        edit_note(note.pk, by=by, body=f"{CANARY} was there")
+    lose_opportunity(card.pk, by=by, reason=f"{CANARY} has no garden")
+    twin = make_lead(name=f"{CANARY} Z.", email=f"{CANARY}3@example.org", owner=lead.owner)
+    merge_leads(lead.pk, twin.pk, by=by)
+    for reason in (f"{CANARY} moved away", "again"):
+        job = start_bulk("disqualify", by=by, ids=[lead.public_id], reason=reason)
+        while advance_bulk(job.pk, seconds=60):
+            pass
 
 
 def _in_talk(lead: Lead, by: Actor) -> None:

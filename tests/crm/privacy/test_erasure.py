@@ -14,6 +14,9 @@ from django.core.management.base import CommandError
 from django.db import connection
 
 from ai_agents.models import AgentCall
+from crm.actions.base import undo
+from crm.actions.bulk import start_bulk
+from crm.actions.bulk_running import advance_bulk
 from crm.actions.consents import is_suppressed
 from crm.actions.erasure import erase_person, read_ledger, sync_ledger
 from crm.actions.intake import receive_inquiry
@@ -23,8 +26,10 @@ from crm.errors import InvalidValue, PermissionRefused, TransitionRefused
 from crm.models import (
     Actor,
     AuditLog,
+    BulkRow,
     Contact,
     ErasureLedger,
+    Inquiry,
     Lead,
     Message,
     MessageState,
@@ -34,7 +39,7 @@ from crm.models import (
     TimelineEvent,
 )
 from tests.crm.privacy.canaries import CANARY, MAIL, PHONE, plant, traces
-from tests.factories import actor, make_admin, make_follow_up, make_lead, make_user
+from tests.factories import actor, make_admin, make_follow_up, make_lead, make_source, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,7 +72,7 @@ def test_nothing_of_the_person_is_left_in_any_table_or_file():
     done = erase_person(person_of(lead=lead), by=actor(admin))
     left = traces()
     assert not left, "; ".join(left)
-    assert done.counts["crm.lead"] == 2, "the merged one, too"
+    assert done.counts["crm.lead"] == 3, "the merged ones, too"
     lead.refresh_from_db()
     contact.refresh_from_db()
     assert (lead.name, lead.status, contact.full_name, contact.do_not_contact) == (
@@ -80,6 +85,44 @@ def test_nothing_of_the_person_is_left_in_any_table_or_file():
     assert bystander.name == "Other"
 
 
+def test_what_came_from_somebody_else_without_a_lead_stays():
+    lead = make_lead(name="Ida", email="ida@example.org", phone="+442079460018")
+    web, kept = make_source("web"), {"state": "failed", "channel": "form"}
+    for payload in (
+        {"email": "frida@example.org", "message": "ida@example.org is my mother"},
+        {"email": "bo@example.org", "phone": "+442079460018"},
+        {"email": "ida@", "phone": "+44 20 7946 0019"},
+        {"phone": "0018"},
+    ):
+        Inquiry.objects.create(source=web, payload=payload, **kept)
+    theirs = Inquiry.objects.create(
+        source=web, payload={"email": "IDA+x@example.org"}, error="“IDA+x”: wrong", **kept
+    )
+    done = erase_person(person_of(lead=lead), by=actor(make_admin()))
+    assert list(Inquiry.objects.filter(lead=None, payload={})) == [theirs]
+    theirs.refresh_from_db()
+    assert (theirs.state, theirs.error, done.counts["crm.inquiry"]) == ("failed", "", 1)
+
+
+def test_others_of_the_same_bulk_act_can_still_be_put_back():
+    admin = make_admin()
+    lead, other = (make_lead(name=name, owner=admin) for name in ("Ida", "Bo"))
+    by = actor(admin)
+    job = start_bulk("disqualify", by=by, ids=[lead.public_id, other.public_id], reason="Ida moved")
+    while advance_bulk(job.pk, seconds=60):
+        pass
+    erase_person(person_of(lead=lead), by=by)
+    rows = BulkRow.objects.filter(job=job).order_by("record_id")
+    assert [row.undo is None for row in rows] == [True, False]
+    undo(job.undo_offer.public_id, by=by)
+    while advance_bulk(job.pk, seconds=60):
+        pass
+    assert list(rows.values_list("state", flat=True)) == ["kept", "undone"]
+    other.refresh_from_db()
+    lead.refresh_from_db()
+    assert (other.status, lead.status, lead.disqualify_reason) == ("new", "disqualified", ERASED)
+
+
 def test_what_is_counted_stays():
     admin = make_admin()
     lead, _contact = plant(admin)
@@ -87,7 +130,7 @@ def test_what_is_counted_stays():
     erase_person(person_of(lead=lead), by=actor(admin))
     call = AgentCall.objects.get()
     assert (call.tokens_in, call.input, call.output) == (10, {}, "")
-    assert Opportunity.objects.get().name == ERASED
+    assert set(Opportunity.objects.values_list("name", flat=True)) == {ERASED}
     assert TimelineEvent.objects.count() == events
     assert set(TimelineEvent.objects.filter(lead=lead).values_list("summary", flat=True)) == {ERASED}
 
