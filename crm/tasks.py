@@ -38,7 +38,7 @@ from crm.actions.leaving import hand_back_work, unfinished_leavers
 from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings, finish_sending
 from crm.actions.overrides import end_overrides
 from crm.actions.reminders import send_due_reminders
-from crm.actions.retention import keep_no_longer
+from crm.actions.retention import anonymise_overdue, delete_overdue
 from crm.actions.sealing import seal_audit_log
 from crm.mail.transport import deliver
 from crm.models import Actor, Message, MessageState, acting_as
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 Task = TypeVar("Task", bound=Callable[..., Any])
 DEFAULT, AI = CLUSTERS = ("default", "ai")
 SCHEDULE_PREFIX = "gardenos: "
-IMPORT_SLICE_S = BULK_SLICE_S = 20
+IMPORT_SLICE_S = BULK_SLICE_S = ANONYMISE_S = 20
 WAKE_UP_AHEAD = timedelta(days=1)  # rows of the queue that wait longer would only be in the way
 SEND_FOR_S = 45  # one run of send_due_messages begins no further mail after this
 OVERDUE = timedelta(seconds=10)  # a message that is due so long has lost its wake-up
@@ -179,8 +179,17 @@ def sweep() -> None:
 
 @task(every_minutes=24 * 60)
 def prune() -> None:
-    """Delete or anonymise what may be kept no longer."""
-    keep_no_longer(clock.now())
+    """Delete what may be kept no longer, and anonymise who was turned away long ago."""
+    delete_overdue(clock.now())
+    anonymise_disqualified()
+
+
+@task()
+def anonymise_disqualified(after: int = 0) -> None:
+    """A slice of those; the rest is queued behind what else waits."""
+    _taken, reached = anonymise_overdue(clock.now(), after=after, seconds=ANONYMISE_S)
+    if reached is not None:
+        enqueue("crm.tasks.anonymise_disqualified", reached)
 
 
 @events.on(events.MessageChanged)

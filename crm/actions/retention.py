@@ -1,15 +1,20 @@
 """What may not be kept for ever: deleted leads, spam, rows of old imports, people turned away long ago."""
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from itertools import chain
+from math import inf
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from crm import progress
 from crm.actions.erasure import erase_person
 from crm.actions.maintenance import forget_deleted, maintenance
 from crm.actions.personal_data import ERASED, person_of
+from crm.errors import TransitionRefused
 from crm.models import (
     Actor,
     FormConfirmation,
@@ -27,6 +32,7 @@ SPAM_KEPT = timedelta(days=30)
 IMPORT_ROWS_KEPT = timedelta(days=90)
 READ_KEPT = timedelta(days=90)
 SLICE = 500  # rows a transaction
+DISQUALIFIED = "disqualified leads"
 BY = Actor.system("retention")
 
 
@@ -48,7 +54,7 @@ def overdue(at: datetime) -> dict[str, QuerySet]:
             job__state__in=finished, job__finished_at__lt=at - IMPORT_ROWS_KEPT
         ),
         "read notifications": Notification.objects.filter(read_at__lt=at - READ_KEPT),
-        "disqualified leads": disqualified.exclude(name=ERASED),
+        DISQUALIFIED: disqualified.exclude(name=ERASED),
     }
 
 
@@ -57,20 +63,43 @@ def keep_no_longer(at: datetime) -> dict[str, int]:
 
     Publishes PersonErased for leads that are anonymised.
     """
+    return delete_overdue(at) | {DISQUALIFIED: anonymise_overdue(at)[0]}
+
+
+def delete_overdue(at: datetime) -> dict[str, int]:
+    """Delete what has a time to go. Returns numbers by name."""
     due = overdue(at)
     counts = {name: _in_slices(rows, _delete) for name, rows in due.items() if not name.endswith(" leads")}
     counts["deleted leads"] = _in_slices(due["deleted leads"], _delete_leads)
-    counts["disqualified leads"] = sum(_anonymise(pk) for pk in _keys(due["disqualified leads"]))
     return counts
 
 
-def _keys(rows: QuerySet) -> Iterator[int]:
-    yield from list(rows.order_by("pk").values_list("pk", flat=True)[:SLICE])
+def anonymise_overdue(at: datetime, *, after: int = 0, seconds: float = inf) -> tuple[int, int | None]:
+    """Anonymise who was turned away long ago, for about so many seconds, from behind the lead's key `after`.
+
+    Returns how many, and the key to go on behind; None when all were looked at. Who is spared is passed, so
+    that they keep nobody behind them. Publishes PersonErased.
+    """
+    stop_at, taken = time.monotonic() + seconds, 0
+    for pk in chain.from_iterable(_slices(overdue(at)[DISQUALIFIED], after)):
+        taken += _anonymise(pk)
+        progress.made()
+        if time.monotonic() >= stop_at:
+            return taken, pk
+    return taken, None
+
+
+def _slices(rows: QuerySet, last: int = 0) -> Iterator[list[int]]:
+    """The keys of the rows behind `last`, SLICE at a time, each once."""
+    while keys := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:SLICE]):
+        yield keys
+        last = keys[-1]
+        progress.made()
 
 
 def _in_slices(rows: QuerySet, take: Callable[[QuerySet], None]) -> int:
     taken = 0
-    while keys := list(_keys(rows)):
+    for keys in _slices(rows):
         with transaction.atomic():
             take(rows.model._default_manager.filter(pk__in=keys))
         taken += len(keys)
@@ -93,10 +122,17 @@ def _delete_leads(leads: QuerySet) -> None:
 
 
 def _anonymise(lead_id: int) -> int:
-    """Nobody who is also an open lead or a contact in business: those are still known for a reason."""
-    lead = Lead.objects.get(pk=lead_id)
+    """Nobody who is also an open lead or a contact in business: those are still known for a reason. Who is
+    just being written to waits for the next night.
+    """
+    lead = Lead.objects.exclude(name=ERASED).filter(pk=lead_id).first()
+    if lead is None:
+        return 0
     person = person_of(lead=lead)
     if person.contacts or Lead.objects.open().filter(pk__in=person.leads).exists():
         return 0
-    erase_person(person, by=BY)
+    try:
+        erase_person(person, by=BY)
+    except TransitionRefused:
+        return 0
     return 1

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from crm import clock
+from crm import clock, tasks
+from crm.actions import retention
 from crm.actions.leads import add_note
 from crm.actions.personal_data import ERASED
 from crm.actions.retention import keep_no_longer
-from crm.models import HISTORY, AuditLog, Contact, Inquiry, Lead, Notification, TimelineEvent
-from tests.factories import actor, make_admin, make_lead, make_source, make_user
+from crm.models import HISTORY, AuditLog, Contact, Inquiry, Lead, Message, Notification, TimelineEvent
+from tests.factories import actor, make_admin, make_follow_up, make_lead, make_source, make_user
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = timedelta(days=31)
@@ -61,6 +62,48 @@ def test_disqualified_leads_are_anonymised_only_where_asked(settings: Any):
     names = {row.pk: row.name for row in Lead.objects.all()}
     assert (names[lead.pk], names[customer.pk], names[again.pk]) == (ERASED, "Bo", "Cy")
     assert keep_no_longer(now)["disqualified leads"] == 0
+
+
+def test_who_is_spared_keeps_nobody_behind_them(settings: Any, monkeypatch: Any):
+    settings.RETENTION_DISQUALIFIED_DAYS = 30
+    monkeypatch.setattr(retention, "SLICE", 2)
+    now = clock.now()
+    old = {"status": "disqualified", "disqualify_reason": "no budget", "status_changed_at": now - LONG_AGO}
+    for _number in range(2):
+        make_lead(contact=Contact.objects.create(full_name="Bo"), **old)
+    written_to = make_lead(name="Al", email="al@example.org", **old)
+    approved = {"state": "scheduled", "approved_by": make_admin(), "approved_at": now}
+    mail = make_follow_up(written_to, **approved)
+    Message.objects.create(
+        lead=written_to,
+        follow_up=mail,
+        direction="out",
+        state="sending",
+        from_address="us@example.com",
+        to_address=mail.to_address,
+        subject=mail.subject,
+        text=mail.body,
+    )
+    last = [make_lead(name=name, email="ida@example.org", **old) for name in ("Ida", "Ida B.")]
+    assert keep_no_longer(now)["disqualified leads"] == 1, "two leads, one person"
+    assert set(Lead.objects.filter(name=ERASED)) == set(last)
+
+
+def test_each_slice_goes_on_behind_the_last_until_all_were_looked_at(settings: Any, monkeypatch: Any):
+    settings.RETENTION_DISQUALIFIED_DAYS = 30
+    monkeypatch.setattr(tasks, "ANONYMISE_S", 0)
+    queued: list[int] = []
+    monkeypatch.setattr(tasks, "enqueue", lambda name, after: queued.append(after))
+    old = {"status": "disqualified", "disqualify_reason": "x", "status_changed_at": clock.now() - LONG_AGO}
+    spared = make_lead(contact=Contact.objects.create(full_name="Bo"), **old)
+    leads = [spared, *(make_lead(**old) for _number in range(2))]
+    tasks.anonymise_disqualified()
+    while len(queued) < 4 and queued[-1] != leads[-1].pk:
+        tasks.anonymise_disqualified(queued[-1])
+    assert queued == [lead.pk for lead in leads]
+    tasks.anonymise_disqualified(queued[-1])
+    assert len(queued) == 3, "none is left"
+    assert Lead.objects.filter(name=ERASED).count() == 2
 
 
 def test_read_notifications_go_after_ninety_days():
