@@ -89,7 +89,7 @@ def erase_person(
             counts[held.model._meta.label_lower] += _blank(held, person)
         _forget_history(person)
     _ban(entry.address_hashes)
-    transaction.on_commit(lambda: _remove_files(files))
+    transaction.on_commit(lambda: remove_files(files))
     if is_new:
         transaction.on_commit(lambda: note_in_ledger(entry))
     return Erasure({table: n for table, n in sorted(counts.items()) if n}, entry)
@@ -165,7 +165,8 @@ def _attachments(person: Person) -> Iterator[str]:
     yield from held.rows(person).values_list("stored_as", flat=True)
 
 
-def _remove_files(names: list[str]) -> None:
+def remove_files(names: list[str]) -> None:
+    """Delete attached files, by what they are stored as. One that is gone already is no error."""
     for name in names:
         (Path(settings.MEDIA_ROOT) / name).unlink(missing_ok=True)
 

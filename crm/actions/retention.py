@@ -11,12 +11,13 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from crm import progress
-from crm.actions.erasure import erase_person
+from crm.actions.erasure import erase_person, remove_files
 from crm.actions.maintenance import forget_deleted, maintenance
 from crm.actions.personal_data import ERASED, person_of
 from crm.errors import TransitionRefused
 from crm.models import (
     Actor,
+    Attachment,
     FormConfirmation,
     ImportRow,
     ImportState,
@@ -111,14 +112,17 @@ def _delete(rows: QuerySet) -> None:
 
 
 def _delete_leads(leads: QuerySet) -> None:
-    """With what was merged into them: those rows have no life of their own."""
+    """With what was merged into them: those rows have no life of their own. Their files go at the commit."""
     keys = list(leads.values_list("pk", flat=True))
+    attached = Attachment.objects.filter(Q(lead__in=keys) | Q(lead__merged_into__in=keys))
+    files = list(attached.values_list("stored_as", flat=True))
     with maintenance("retention", "deleted leads for good", by=BY, leads=len(keys)):
         inquiries = Inquiry.objects.filter(Q(lead__in=keys) | Q(lead__merged_into__in=keys))
         inquiries.delete()
         Lead.objects.filter(merged_into__in=keys).delete()
         Lead.objects.filter(pk__in=keys).delete()
         forget_deleted()
+    transaction.on_commit(lambda: remove_files(files))
 
 
 def _anonymise(lead_id: int) -> int:

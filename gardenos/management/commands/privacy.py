@@ -10,10 +10,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from crm.actions.erasure import erase_person, replay_ledger, sync_ledger
+from crm.actions.identity import normalise_email
 from crm.actions.outbox import renew_epoch
 from crm.actions.person_export import write_person
 from crm.actions.personal_data import Person, person_of
-from crm.errors import CRMError
+from crm.errors import CRMError, InvalidValue
 from crm.models import Actor, Contact, ContactPoint, Lead
 
 BY = Actor.system("manage.py privacy")
@@ -94,12 +95,20 @@ class Command(BaseCommand):
         self.stdout.write(f"{entries} entries; {erased} records {said}; {synced} added to {path}")
 
 
+def _address(text: str) -> str:
+    """As the intake stores it: in lower case, the domain in ASCII. Empty when it is no address."""
+    try:
+        return normalise_email(text)[0]
+    except InvalidValue:
+        return ""
+
+
 def _whom(text: str) -> Person:
     """The person of an id or address. Raises CommandError."""
     try:
         public_id = UUID(text)
     except ValueError:
-        points = ContactPoint.objects.filter(kind="email", norm=text.strip().lower())
+        points = ContactPoint.objects.filter(kind="email", norm=_address(text))
         point = points.select_related("lead", "contact").order_by("pk").first()
         lead, contact = (point.lead, point.contact) if point else (None, None)
     else:

@@ -285,6 +285,13 @@ def test_a_replay_spares_who_came_back_after_the_erasure(ledger: Path):
     assert again.name == ERASED, "older than the erasure: a backup brought it"
 
 
+def test_the_command_finds_an_address_however_its_domain_is_written():
+    lead = make_lead(name="Ida", email="ida@xn--grten-gra.example")
+    call_command("privacy", "erase", " Ida@Gärten.example", "--yes")
+    lead.refresh_from_db()
+    assert lead.name == ERASED
+
+
 def test_the_command_asks_first_and_refuses_by_name(monkeypatch: Any, tmp_path: Path, capsys: Any):
     lead = make_lead(name="Ida", email="ida@example.org")
     with pytest.raises(CommandError, match="no lead, contact or e-mail") as refused:

@@ -1,5 +1,6 @@
 """What may not be kept for ever goes by itself, and nothing else does."""
 
+import io
 import json
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from django.core.management import call_command
 
 from crm import clock, tasks
 from crm.actions import retention
+from crm.actions.attachments import add_attachment, path_of
 from crm.actions.leads import add_note
 from crm.actions.personal_data import ERASED
 from crm.actions.retention import keep_no_longer
@@ -37,6 +39,21 @@ def test_deleted_leads_go_after_thirty_days_with_all_that_hangs_on_them():
     assert not Inquiry.objects.exists()
     assert AuditLog.objects.filter(action="maintenance.retention").count() == 1
     assert not HISTORY[Lead].objects.filter(pgh_obj_id=gone.pk).exists()
+
+
+def test_files_of_deleted_leads_go_with_them(django_capture_on_commit_callbacks: Any):
+    now, by = clock.now(), actor(make_admin())
+    gone = make_lead()
+    merged, stays = make_lead(), make_lead()
+    files = [
+        path_of(add_attachment(lead, by=by, file=io.BytesIO(b"plan"), file_name="a.txt").stored_as)
+        for lead in (gone, merged, stays)
+    ]
+    Lead.objects.filter(pk=merged.pk).update(merged_into=gone)
+    Lead.objects.filter(pk=gone.pk).update(deleted_at=now - LONG_AGO)
+    with django_capture_on_commit_callbacks(execute=True):
+        keep_no_longer(now)
+    assert [path.exists() for path in files] == [False, False, True]
 
 
 def test_spam_goes_and_what_belongs_to_a_lead_stays():
