@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
@@ -74,10 +74,11 @@ def hand_back_work(user_id: int, *, by: Actor | None = None) -> dict[str, int]:
 
 
 def unfinished_leavers() -> models.QuerySet[User]:
-    """Who left while leads or opportunities are still theirs: their hand-back was lost on its way."""
-    is_theirs = Q(pk__in=Lead.objects.open().exclude(owner=None).values("owner"))
-    is_theirs |= Q(pk__in=Opportunity.objects.filter(state="open").exclude(owner=None).values("owner"))
-    return User.objects.filter(is_theirs, is_active=False)
+    """Who left while anything that is handed back is still theirs: the hand-back was lost on its way."""
+    has_work = Q(Exists(_tasks(OuterRef("pk"))))
+    for model in HANDED_BACK:
+        has_work |= Q(Exists(_owned(model, OuterRef("pk"))))
+    return User.objects.filter(has_work, is_active=False)
 
 
 def _hand_back(model: Any, user_id: int, *, by: Actor) -> Iterator[int]:
@@ -119,12 +120,12 @@ def _tell_each(model: Any, ids: list[int], *, by: Actor) -> None:
     )
 
 
-def _owned(model: Any, user_id: int) -> Any:
+def _owned(model: Any, user_id: int | OuterRef) -> Any:
     rows = model.objects.filter(owner_id=user_id)
     return rows.open() if hasattr(rows, "open") else rows.live()
 
 
-def _tasks(user_id: int) -> Any:
+def _tasks(user_id: int | OuterRef) -> Any:
     return Task.objects.filter(assignee_id=user_id, state=TaskStatus.OPEN)
 
 

@@ -151,6 +151,27 @@ def test_deleted_contacts_and_accounts_and_finished_tasks_are_not_handed_back(by
     assert (live.owner, task_of_contact.assignee) == (None, None)
 
 
+@pytest.mark.parametrize("kind", ["lead", "opportunity", "contact", "account", "task"])
+def test_whatever_a_crash_left_with_who_is_gone_is_found(by: Actor, kind: str):
+    user, mate = make_user(team=make_team()), make_user()
+    for owner in (user, mate):
+        match kind:
+            case "lead":
+                make_lead(owner=owner)
+            case "opportunity":
+                create_opportunity(name="Pond", by=Actor.of(owner))
+            case "contact":
+                Contact.objects.create(full_name="Ada", owner=owner)
+            case "account":
+                Account.objects.create(name="Ada Ltd", owner=owner)
+            case "task":
+                Task.objects.create(title="Call", assignee=owner, lead=make_lead())
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    assert list(unfinished_leavers()) == [user]
+    hand_back_what_was_left()
+    assert not unfinished_leavers()
+
+
 def test_nothing_is_taken_from_who_is_active(by: Actor):
     lead = make_lead(owner=make_user())
     assert hand_back_work(lead.owner_id) == {}
