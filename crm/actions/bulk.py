@@ -19,6 +19,7 @@ from django.utils.translation import ngettext
 from crm import clock, events
 from crm.actions.base import offer_undo, undoable
 from crm.actions.lead_lists import checked_filters, narrow_leads
+from crm.actions.personal_data import ERASED
 from crm.actions.tags import MODELS
 from crm.errors import InvalidValue, TransitionRefused
 from crm.models import Actor, ActorKind, BulkRow, BulkState, Job, JobState, Stage, Tag, Undo, User
@@ -210,6 +211,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return value if value is None or isinstance(value, str) else value.pk
+
+
+def forget_names(job: Job) -> None:
+    """Names of refused records, and the reason that was given, go from a job that is over. Saves it."""
+    job.result |= {name: [] for name in ("refusals", "kept_rows") if name in job.result}
+    if job.cursor["values"].get("reason"):
+        job.cursor["values"]["reason"] = ERASED
+        Undo.objects.filter(public_id=job.cursor["undo"]).update(label=ERASED)
+    job.save(update_fields=["result", "cursor", "updated_at"])
 
 
 def finish(job: Job, phase: str) -> None:

@@ -3,9 +3,13 @@
 from datetime import datetime, timedelta
 
 from django.db import models
+from django.db.models import Q
 
+from crm.actions.bulk import KIND as BULK
+from crm.actions.bulk import forget_names
 from crm.actions.outbox import prune_outbox
-from crm.models import BulkRow, IdempotencyKey, RateHit, Undo
+from crm.actions.personal_data import ERASED
+from crm.models import BulkRow, IdempotencyKey, Job, RateHit, Undo
 
 UNDO_KEPT = timedelta(hours=24)
 IDEMPOTENCY_KEPT = timedelta(hours=48)
@@ -17,6 +21,7 @@ def delete_expired(at: datetime) -> int:
     """Delete events past their replay, old idempotency keys, rate windows and undo offers. Returns how
     many rows.
     """
+    _forget_bulk_names(at - BULK_ROWS_KEPT)
     return prune_outbox(at) + sum(
         _in_slices(rows)
         for rows in (
@@ -26,6 +31,14 @@ def delete_expired(at: datetime) -> int:
             Undo.objects.filter(expires_at__lt=at - UNDO_KEPT),
         )
     )
+
+
+def _forget_bulk_names(before: datetime) -> None:
+    """With its rows, a bulk act loses the names that it told: no erasure would find them any more."""
+    told = Q(result__refusals__0__isnull=False) | Q(result__kept_rows__0__isnull=False)
+    told |= Q(cursor__values__has_key="reason") & ~Q(cursor__values__reason__in=["", ERASED])
+    for job in Job.objects.filter(told, kind=BULK, finished_at__lt=before).order_by("pk")[:SLICE]:
+        forget_names(job)
 
 
 def _in_slices(rows: models.QuerySet) -> int:

@@ -8,8 +8,9 @@ from django.db import connection
 from django.db.models import Model, Q
 
 from crm.actions.bulk import KIND as BULK
+from crm.actions.bulk import forget_names
 from crm.actions.person_addresses import Addresses
-from crm.actions.personal_data import ERASED, HELD, Blank, Person, scrub
+from crm.actions.personal_data import HELD, Blank, Person, scrub
 from crm.models import (
     BulkRow,
     FormConfirmation,
@@ -63,13 +64,10 @@ def bulk_acts(person: Person) -> dict[str, int]:
     cards = next(held for held in HELD if held.model._meta.label_lower == "crm.opportunity").rows(person)
     rows |= Q(job__cursor__target="opportunity", record_id__in=list(cards.values_list("pk", flat=True)))
     mine = BulkRow.objects.filter(rows, job__kind=BULK)
-    jobs = list(Job.objects.filter(pk__in=mine.values("job")).exclude(finished_at=None))
+    over = Job.objects.filter(pk__in=mine.values("job"), finished_at__isnull=False)
+    jobs = list(over.select_for_update(of=("self",)).order_by("pk"))
     for job in jobs:
-        job.result |= {name: [] for name in ("refusals", "kept_rows") if name in job.result}
-        if job.cursor["values"].get("reason"):
-            job.cursor["values"]["reason"] = ERASED
-            Undo.objects.filter(public_id=job.cursor["undo"]).update(label=ERASED)
-        job.save(update_fields=["result", "cursor", "updated_at"])
+        forget_names(job)
     return {"crm.bulkrow": mine.exclude(message="").update(message=""), "crm.job": len(jobs)}
 
 

@@ -11,6 +11,7 @@ from crm.actions import bulk_running
 from crm.actions.base import undo
 from crm.actions.bulk import cancel_bulk, stalled_bulk, start_bulk
 from crm.actions.bulk_running import advance_bulk
+from crm.actions.housekeeping import delete_expired
 from crm.actions.leads import update_lead
 from crm.errors import CRMError, InvalidValue, PermissionRefused, TransitionRefused, UndoRefused
 from crm.models import Actor, BulkRow, Job, JobState, Lead, LeadStatus, Role, Tag, Tagging, Undo
@@ -212,6 +213,22 @@ def test_what_makes_no_sense_is_refused_by_name_and_writes_nothing(act, given, f
     assert refused.value.field == field
     assert not Job.objects.exists()
     assert not BulkRow.objects.exists()
+
+
+def test_names_and_reasons_go_with_the_rows_after_eight_days():
+    by, lead = Actor.of(make_admin()), make_lead(name="Ida")
+    run(start_bulk("disqualify", by=by, ids=[lead.public_id], reason="Ida moved"))
+    until = clock.now() + timedelta(days=1)
+    run(start_bulk("snooze", by=by, ids=[lead.public_id], until=until, reason="Ida again"))
+    delete_expired(clock.now() + timedelta(days=7))
+    assert Job.objects.get(result__refusals__0__name="Ida").result["refused"] == 1
+    delete_expired(clock.now() + timedelta(days=9))
+    assert not BulkRow.objects.exists()
+    assert "Ida" not in str(list(Job.objects.values_list("result", "cursor")))
+    assert Job.objects.get(cursor__act="snooze").result["refused"] == 1
+    stamps = set(Job.objects.values_list("updated_at", flat=True))
+    delete_expired(clock.now() + timedelta(days=9))
+    assert set(Job.objects.values_list("updated_at", flat=True)) == stamps, "once"
 
 
 def test_a_reader_does_nothing_to_many_either():

@@ -1,6 +1,7 @@
 """A person whose data lies in as many places as there are, marked so that every trace is found."""
 
 import io
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -140,8 +141,11 @@ def _can_be_undone(lead: Lead, contact: Contact, by: Actor) -> None:
     lose_opportunity(card.pk, by=by, reason=f"{CANARY} has no garden")
     twin = make_lead(name=f"{CANARY} Z.", email=f"{CANARY}3@example.org", owner=lead.owner)
     merge_leads(lead.pk, twin.pk, by=by)
-    for reason in (f"{CANARY} moved away", "again"):
-        job = start_bulk("disqualify", by=by, ids=[lead.public_id], reason=reason)
+    jobs = (
+        start_bulk("disqualify", by=by, ids=[lead.public_id], reason=f"{CANARY} moved away"),
+        start_bulk("snooze", by=by, ids=[lead.public_id], until=clock.now() + timedelta(days=1)),  # refused
+    )
+    for job in jobs:
         while advance_bulk(job.pk, seconds=60):
             pass
 
