@@ -1,4 +1,4 @@
-"""What agents read in replies and opportunities, what would change a score, how drafts were asked for."""
+"""What agents read in replies and opportunities, and what would change a score."""
 
 import django.db.models.deletion
 import uuid
@@ -14,21 +14,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='followup',
-            name='edit_ratio',
-            field=models.FloatField(blank=True, help_text="share of an agent's text that its approver changed, 0 to 1; NULL: not approved yet", null=True),
-        ),
-        migrations.AddField(
-            model_name='followup',
-            name='marks',
-            field=models.JSONField(blank=True, default=list, help_text="the agent's sentences, each with the ids of the facts it used"),
-        ),
-        migrations.AddField(
-            model_name='followup',
-            name='wishes',
-            field=models.JSONField(blank=True, default=dict, help_text='tone, length, language and instruction it was asked for with'),
-        ),
         migrations.AddField(
             model_name='score',
             name='would_change',

@@ -101,17 +101,6 @@ class FollowUp(VersionedRecord):
     original_subject = models.CharField(max_length=200, blank=True, editable=False)
     original_body = models.TextField(blank=True, editable=False, help_text="as the agent wrote it")
     facts_used = models.JSONField(default=list, blank=True)
-    marks = models.JSONField(
-        default=list, blank=True, help_text="the agent's sentences, each with the ids of the facts it used"
-    )
-    wishes = models.JSONField(
-        default=dict, blank=True, help_text="tone, length, language and instruction it was asked for with"
-    )
-    edit_ratio = models.FloatField(
-        null=True,
-        blank=True,
-        help_text="share of an agent's text that its approver changed, 0 to 1; NULL: not approved yet",
-    )
     agent_task = models.ForeignKey(
         "ai_agents.AgentTask", models.PROTECT, null=True, blank=True, related_name="follow_ups"
     )

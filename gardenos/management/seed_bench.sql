@@ -106,10 +106,10 @@ INSERT INTO crm_timelineevent (public_id, created_at, updated_at, lead_id, conta
 SELECT gen_random_uuid(), at, at, lead, contact, account, opportunity, at + interval '7 hours', 'opportunity.created',
     'system', 'GardenOS', 'Opened an opportunity', '{}' FROM bench_row WHERE opportunity IS NOT NULL;
 INSERT INTO crm_score (public_id, created_at, updated_at, lead_id, kind, value, base, band, is_current, blended_from,
-    provider, model, version, summary, recommended_action, timeline, risks, missing, dropped_factors)
+    provider, model, version, summary, recommended_action, timeline, risks, missing, would_change, dropped_factors)
 SELECT gen_random_uuid(), at, at, lead, kind, score, 0,
     CASE WHEN score >= 75 THEN 'hot' WHEN score >= 50 THEN 'warm' ELSE 'cool' END, true,
-    CASE kind WHEN 'blend' THEN 'rules' ELSE '' END, '', '', 'rules.1', '', '', '', '[]', '[]', 0
+    CASE kind WHEN 'blend' THEN 'rules' ELSE '' END, '', '', 'rules.1', '', '', '', '[]', '[]', '[]', 0
 FROM bench_row, LATERAL (VALUES ('rules'), ('blend')) k(kind);
 INSERT INTO crm_task (public_id, created_at, updated_at, version, title, notes, kind, due_at, priority, state, done_at,
     outcome, assignee_id, lead_id, origin, recurrence, recurs_every)
