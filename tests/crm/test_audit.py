@@ -135,6 +135,7 @@ def test_one_sealer_works_at_a_time_and_the_heartbeat_of_the_default_cluster_is_
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", [SEAL_LOCK])
             assert seal_audit_log() == 0
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [SEAL_LOCK])  # before its process ends
     finally:
         other.close()
     heartbeat("ai")

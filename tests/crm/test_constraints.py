@@ -141,6 +141,7 @@ CHECKS: dict[str, Changes] = {
     "ai_agents_providerhealth_probe_while_half_open": {"probe": uuid4()},
     "ai_agents_scoringmodel_has_rows": {"rows": 0},
     "ai_agents_scoringmodel_active_has_weights": {"is_active": True},
+    "ai_agents_scoringmodel_pinned_is_active": {"is_pinned": True},
 }
 # Unique rules whose condition a plain valid row does not meet.
 DOUBLES: dict[str, Changes] = {

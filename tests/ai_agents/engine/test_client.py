@@ -55,7 +55,16 @@ def ask(
 
 def test_an_answer_comes_with_its_tokens_and_its_cost(scripted: ScriptedServer):
     answer, [call] = ask(scripted)
-    assert set(answer) == {"fit", "summary", "reasons", "recommended_action", "timeline", "risks", "missing"}
+    assert set(answer) == {
+        "fit",
+        "summary",
+        "reasons",
+        "recommended_action",
+        "timeline",
+        "risks",
+        "missing",
+        "would_change",
+    }
     assert call.status == "ok"
     assert (
         call.cost_usd == price("1", "1", "2").cost(tokens_in=call.tokens_in, tokens_out=call.tokens_out) > 0

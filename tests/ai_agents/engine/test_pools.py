@@ -23,9 +23,14 @@ def _fresh(db, settings):
     pools.keep_pools()
 
 
-def test_a_fresh_install_has_three_analysts_and_two_writers_shown_running():
-    assert dict(AgentPool.objects.values_list("kind", "target")) == {"lead_analysis": 3, "follow_up": 2}
-    assert ports.ai_status().running == 5
+def test_a_fresh_install_has_a_few_agents_of_each_kind_shown_running():
+    assert dict(AgentPool.objects.values_list("kind", "target")) == {
+        "lead_analysis": 3,
+        "follow_up": 2,
+        "reply_triage": 2,
+        "opportunity": 1,
+    }
+    assert ports.ai_status().running == 8
 
 
 @clock.frozen(datetime(2026, 3, 2, 9, 30, tzinfo=UTC))
@@ -82,7 +87,7 @@ def test_the_price_of_an_analysis(settings):
     assert Decimal("0.1") < ports.price_of_analysis(1000) < Decimal("2")
     before = ports.price_of_analysis(1000)
     ModelPrice.objects.create(
-        provider="deepinfra", model=settings.AI_MODEL, valid_from="2020-01-01",
+        provider="deepinfra", model=settings.AI_MODEL, valid_from=clock.now().date(),
         usd_in=50, usd_cached=50, usd_out=90,
     )  # fmt: skip
     assert ports.price_of_analysis(1000) > 10 * before
