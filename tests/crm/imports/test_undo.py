@@ -376,3 +376,25 @@ def test_a_judgement_since_does_not_keep_a_row_that_brought_records_together():
         ("Ada", ""),
         ("Ada L.", ""),
     }
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_hundred_thousand_rows_taken_back_leave_every_table_as_it_was_but_for_what_was_edited():
+    """99,000 rows that make a lead and 1,000 that change one of the 2,000 leads there are."""
+    run(people(2_000))
+    before = dump()
+    big = people(100_000, start=1_001).replace(b",Firm ", b",Company ")
+    job = run(big)
+    assert counts(job) == (99_000, 1_000, 0, 0)
+    assert undo(job).state == ImportState.UNDONE
+    assert differences(before, dump()) == []
+
+    job = run(big)
+    edited = list(Lead.objects.order_by("-pk")[:4])
+    for lead in edited:
+        update_lead(lead.pk, by=SYSTEM, interest="Asked about since")
+    undo(job)
+    assert {row.lead_id for row in kept_rows(job)} == {lead.pk for lead in edited}
+    changed = {line.split(":")[0] for line in differences(before, dump()) if line.startswith("crm_lead ")}
+    assert changed == {f"crm_lead {lead.pk}" for lead in edited}
