@@ -1,4 +1,5 @@
 """Runs many `manage.py` command lines from one process: Python and Django start once, each line is a fork.
+Where there are several, what each would import is imported before the first.
 
 Reads a JSON list of argument lists, prints a JSON list of `[exit code, output, errors]`. With CLOSED_STDOUT
 the reader of the output is gone before the command starts; with INTERRUPT_S the command gets SIGINT after
@@ -48,6 +49,16 @@ def become(argv: list[str], out: int, err: BinaryIO) -> None:
     os._exit(code if isinstance(code, int) else 0)
 
 
+def warm_up() -> None:
+    from django.core.management import get_commands, load_command_class
+    from django.urls import get_resolver
+
+    for name, app in get_commands().items():
+        if app in {"gardenos", "crm", "ai_agents"}:
+            load_command_class(app, name)
+    _ = get_resolver().url_patterns
+
+
 def run(argv: list[str]) -> tuple[int, str, str]:
     with tempfile.TemporaryFile() as kept, tempfile.TemporaryFile() as err:
         out, gone = kept.fileno(), -1
@@ -71,4 +82,7 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    print(json.dumps([run(argv) for argv in json.load(sys.stdin)]))
+    lines = json.load(sys.stdin)
+    if len(lines) > 1:
+        warm_up()
+    print(json.dumps([run(argv) for argv in lines]))

@@ -61,7 +61,7 @@ def test_the_target_follows_what_waits_and_how_long_a_call_takes(load, target):
 
 
 def test_a_backlog_raises_the_target_step_by_step_and_rest_takes_it_back(fresh):
-    fill(2000)
+    fill(800)
     assert autoscale() == {KIND: 6}
     assert autoscale() == {KIND: 12}
     assert autoscale() == {KIND: 24}
@@ -72,14 +72,14 @@ def test_a_backlog_raises_the_target_step_by_step_and_rest_takes_it_back(fresh):
 
 
 def test_rate_limits_of_the_last_minute_hold_it_back(fresh):
-    fill(2000)
+    fill(800)
     task = AgentTask.objects.first()
     AgentCall.objects.create(task=task, attempt=1, provider="scripted", model="m", status="rate_limited")
     assert autoscale() == {}
 
 
 def test_it_leaves_paused_pools_and_those_that_a_person_set_alone(fresh):
-    fill(2000)
+    fill(800)
     pools.scale_agents(KIND, target=1, by=Actor.system())
     assert autoscale() == {}
     assert pool().target == 1, "below what it keeps ready, because a person said so"
