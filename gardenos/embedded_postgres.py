@@ -30,6 +30,7 @@ from typing import IO, Any
 from gardenos.databases import data_dir, read_connection
 from gardenos.env import Env
 from gardenos.pg_account import Account, place_for, reachable_programs, this_account
+from gardenos.processes import is_running
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -267,7 +268,7 @@ class EmbeddedPostgres:
                 os.kill(pid, wish)
             give_up = time.monotonic() + STOP_S
             while time.monotonic() < give_up:
-                if not _is_alive(pid):
+                if not is_running(pid):
                     return
                 time.sleep(0.02)
 
@@ -347,24 +348,9 @@ def _free_port(previous: int | None) -> int:
     return _free_port(None)
 
 
-def _is_alive(pid: int) -> bool:
-    """A zombie has ended."""
-    with contextlib.suppress(ChildProcessError, OSError):
-        os.waitpid(pid, os.WNOHANG)  # reaps it when it is our own child
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return True
-
-
 def _works_in(pid: int, folder: Path) -> bool | None:
     """Does this process work in the cluster, as all PostgreSQL processes do? None where nobody can tell."""
-    if not _is_alive(pid):
+    if not is_running(pid):
         return False
     try:
         return Path(f"/proc/{pid}/cwd").readlink() == folder.resolve()

@@ -93,11 +93,17 @@ def children_die_with_us(name: Callable[[], str]) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is a process of this number, be it ours or not."""
+    """Whether a process of this number does anything, be it ours or not. A zombie has ended; our own is
+    reaped.
+    """
+    with contextlib.suppress(ChildProcessError, OSError):
+        os.waitpid(pid, os.WNOHANG)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True

@@ -20,6 +20,7 @@ from crm import progress
 from crm.progress import Signs
 from gardenos.management.commands import qcluster_watch
 from gardenos.management.commands.qcluster_watch import Watch, why_stale
+from gardenos.processes import is_running
 from tests.bench.harness import descendants
 from tests.processes import environment
 
@@ -180,14 +181,6 @@ def works(watch: subprocess.Popen[str]) -> bool:
     return bool(here) and progress.signs("default", here[0]).work_s is not None
 
 
-def is_alive(pid: int) -> bool:
-    """A process that has ended and that nobody has asked about yet (a zombie) is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize(
     "role",
@@ -203,7 +196,7 @@ def test_a_cluster_of_which_one_part_stands_still_is_replaced_as_a_whole(watched
     for pid in of_role(watched, role):
         os.kill(pid, signal.SIGSTOP)
     until(lambda: "starting it again" in (tmp_path / "log").read_text())
-    until(lambda: not [pid for pid in before if is_alive(pid)])  # it says so, then does it
+    until(lambda: not [pid for pid in before if is_running(pid)])  # it says so, then does it
     until(lambda: of_role(watched, role) and works(watched))
 
 
@@ -215,4 +208,4 @@ def test_no_process_of_a_cluster_outlives_its_watchdog(watched):
     for pid in of_role(watched, "worker"):
         os.kill(pid, signal.SIGSTOP)  # a frozen cluster does not answer SIGTERM
     watched.kill()
-    until(lambda: not [pid for pid in all_of_it if is_alive(pid)])
+    until(lambda: not [pid for pid in all_of_it if is_running(pid)])
