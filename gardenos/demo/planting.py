@@ -125,12 +125,17 @@ def _sources() -> dict[str, LeadSource]:
 
 
 def _owners(team: Team | None) -> list[User]:
-    """Those who may own leads here, and two colleagues who cannot sign in."""
-    people = list(User.objects.active().exclude(role=Role.READ_ONLY).order_by("pk")[:3])
+    """Those who may own leads here, and two colleagues who have no password and get nothing new.
+
+    They are active: what belongs to people who left is handed back to the pools.
+    """
+    here = User.objects.active().exclude(role=Role.READ_ONLY)
+    here = here.exclude(email__in=[email for email, _name in COLLEAGUES])
+    people = list(here.order_by("pk")[:3])
     for email, name in COLLEAGUES:
         colleague = User.objects.filter(email=email).first()
         if colleague is None:
-            colleague = User.objects.create_user(email, None, name=name, role=Role.REP, is_active=False)
+            colleague = User.objects.create_user(email, None, name=name, role=Role.REP, is_accepting=False)
         if team:
             TeamMember.objects.get_or_create(team=team, user=colleague)
         people.append(colleague)

@@ -38,6 +38,7 @@ from crm.models import (
     User,
 )
 from crm.plaintext import normalised
+from crm.tasks import hand_back_what_was_left
 from gardenos.demo import STAGES
 from gardenos.demo.clearing import clear
 from gardenos.demo.stories import stories
@@ -198,11 +199,14 @@ def test_sent_messages_carry_the_bytes_that_were_approved(noon):
     assert not FollowUp.objects.filter(state="sent").exclude(approved_sha256=F("body_sha256")).exists()
 
 
-def test_the_sample_colleagues_cannot_sign_in(noon):
+def test_the_sample_colleagues_keep_their_leads_and_have_no_password(noon):
     boss, team = make_admin(), make_team()
     seed(leads=12)
     colleagues = User.objects.exclude(pk=boss.pk)
-    assert [person.is_active for person in colleagues] == [False, False]
+    theirs = Lead.objects.filter(owner__in=colleagues).count()
+    hand_back_what_was_left()
+    assert Lead.objects.filter(owner__in=colleagues).count() == theirs > 0
+    assert [person.is_accepting for person in colleagues] == [False, False]
     assert not any(person.has_usable_password() for person in colleagues)
     assert set(Lead.objects.exclude(owner=None).values_list("owner", flat=True)) > {boss.pk}
     assert Lead.objects.filter(team=team).count() == 12
