@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.apps import apps
@@ -69,7 +70,7 @@ Live = dict[str, dict[str, Column]]  # table -> column
 
 def schema_differences() -> list[str]:
     """What the live schema lacks, has otherwise or has besides the code, one short sentence each. Five
-    queries.
+    queries, and one for each default that is JSON, a moment or the like.
     """
     live: Live = {}
     for table, column, kind, is_required, default in _rows(COLUMNS):
@@ -86,9 +87,9 @@ def schema_differences() -> list[str]:
     ]
 
 
-def _rows(statement: str) -> list[tuple[Any, ...]]:
+def _rows(statement: str, *values: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute(statement, values or None)
         return cursor.fetchall()
 
 
@@ -128,14 +129,14 @@ def _columns_of(model: type[models.Model], live: Live) -> Iterator[str]:
             yield f"column {table}.{column} is {found.kind}, not {kind}"
         if found.may_be_null != field.null:
             yield f"column {table}.{column} {'may be' if found.may_be_null else 'may not be'} NULL"
-        default = _default_of(field)
+        default = default_of(field)
         if found.default != default and not field.generated and not _is_serial(field, found.default):
             yield f"column {table}.{column} has the default {found.default}, not {default}"
     for column in live[table].keys() - wanted.keys():
         yield f"column {table}.{column} is unknown to the code"
 
 
-def _default_of(field: models.Field) -> str | None:
+def default_of(field: models.Field) -> str | None:
     """The default that the database keeps; Django's own defaults are not among them."""
     if not field.has_db_default():
         return None
@@ -147,10 +148,18 @@ def _default_of(field: models.Field) -> str | None:
 
 
 def _literal(value: Any, field: models.Field) -> str:
-    """A plain default as PostgreSQL shows it."""
-    if isinstance(value, bool | int):
-        return str(value).lower()
-    return f"'{value}'::{_spelt(field.db_type(connection) or '').partition('(')[0]}"
+    """A plain default as PostgreSQL shows it. What is neither number nor text it writes itself: JSON orders
+    its keys, a moment has the session's time zone.
+    """
+    if isinstance(value, bool | int | float | Decimal):
+        text = str(value).lower()
+        kind = "numeric" if isinstance(value, float | Decimal) else "integer"
+        return f"'{text}'::{kind}" if text.startswith("-") else text
+    kind = _spelt(field.db_type(connection) or "")
+    if not isinstance(value, str):
+        ((value,),) = _rows(f"SELECT CAST(%s AS {kind})::text", value)
+    quoted = value.replace("'", "''")
+    return f"'{quoted}'::{kind.partition('(')[0]}"
 
 
 def _is_serial(field: models.Field, default: str | None) -> bool:

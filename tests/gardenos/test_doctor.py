@@ -3,18 +3,23 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, models
+from django.db.models.functions import Now
 
+from crm.models import Team
 from crm.tasks import stamp
 from gardenos import checkup
 from gardenos.checkup import Finding
 from gardenos.failures import database_line
 from gardenos.schema_by_sql import read_sql
-from gardenos.schema_check import schema_differences
+from gardenos.schema_check import default_of, schema_differences
 
 
 @pytest.fixture
@@ -104,6 +109,38 @@ def test_a_migrated_database_has_no_differences():
 def test_a_change_by_hand_is_named(as_owner: Callable[[str], None], statement: str, difference: str):
     as_owner(statement)
     assert difference in schema_differences()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        models.JSONField(db_default=[]),
+        models.JSONField(db_default={"longer": ["it's 50 %", 1, None], "a": "é"}),
+        models.CharField(max_length=9, db_default="it's"),
+        models.BooleanField(db_default=True),
+        models.BigIntegerField(db_default=-5),
+        models.DecimalField(max_digits=9, decimal_places=2, db_default=Decimal("1.50")),
+        models.DateTimeField(db_default=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        models.DurationField(db_default=timedelta(days=1)),
+        models.UUIDField(db_default=UUID(int=7)),
+        models.DateTimeField(db_default=Now()),
+    ],
+    ids=lambda field: type(field).__name__,
+)
+@pytest.mark.django_db
+def test_a_default_of_any_kind_is_known_again(field: models.Field):
+    field.set_attributes_from_name("made")
+    field.model = Team
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+        with connection.schema_editor() as editor:
+            editor.add_field(Team, field)
+        cursor.execute(
+            "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute a"
+            " ON a.attrelid = adrelid AND a.attnum = adnum WHERE attname = 'made'"
+        )
+        assert cursor.fetchone()[0] == default_of(field)
+        cursor.execute("SET ROLE gardenos_app")
 
 
 @pytest.mark.django_db
