@@ -7,7 +7,9 @@ On the wire an event is named by noun and participle: LeadDisqualified is "lead.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -328,6 +330,7 @@ Handler = Callable[[Event], None]
 _durable: dict[type, list[Handler]] = defaultdict(list)
 _durable_many: dict[type, list[Callable[[Sequence], None]]] = defaultdict(list)
 _live: dict[type, list[Handler]] = defaultdict(list)
+_held: ContextVar[list[Sequence[object]] | None] = ContextVar("held", default=None)
 
 
 def on(*event_types: type, live: bool = False) -> Callable[[Handler], Handler]:
@@ -366,6 +369,10 @@ def publish_all(happened: Sequence[object]) -> None:
     event_type = type(happened[0])
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"{event_type.__name__} was published outside a transaction")
+    held_back = _held.get()
+    if held_back is not None:
+        held_back.append(happened)
+        return
     for handler in _durable_many[event_type]:
         handler(happened)
     for event in happened:
@@ -374,6 +381,22 @@ def publish_all(happened: Sequence[object]) -> None:
         for handler in _live[event_type]:
             # no functools.partial: robust on_commit logs __qualname__ (Django ticket 36487)
             transaction.on_commit(lambda handler=handler, event=event: handler(event), robust=True)  # type: ignore[misc]
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Publish what happens inside only at its end, for those who react to it as of now. Nothing, if it fails.
+
+    Must begin and end in one transaction.
+    """
+    happened: list[Sequence[object]] = []
+    token = _held.set(happened)
+    try:
+        yield
+    finally:
+        _held.reset(token)
+    for some in happened:
+        publish_all(some)
 
 
 def wire_name(event_type: type) -> str:

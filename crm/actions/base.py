@@ -103,7 +103,7 @@ def line_of(
     subjects = list(subjects)
     for record in subjects:
         if isinstance(record, Opportunity):
-            record.last_event_at = clock.now()
+            record.last_event_at = max(record.last_event_at, clock.now())
     return TimelineEvent(
         **{str(record._meta.model_name): record for record in subjects},
         kind=kind,

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -75,11 +76,13 @@ def receive_inquiry(
     source: LeadSource | None = None,
     idempotency_key: str = "",
     utm: dict[str, str] | None = None,
+    received_at: datetime | None = None,
 ) -> IntakeResult:
     """Store what a known door hands in, then attach it to the open lead it belongs to, or make a new one.
 
     `payload`: the fields of LeadFields. A resend with the same key and source changes nothing and returns the
-    first result. Raises InvalidValue (names the field; nothing is stored, the caller can correct it),
+    first result. `received_at`: when it came, if not now (what another system took down); a lead that it
+    makes is of then. Raises InvalidValue (names the field; nothing is stored, the caller can correct it),
     PermissionRefused. Publishes InquiryReceived, LeadCreated or LeadChanged, and LeadFactsChanged.
     """
     require(by, Verb.CREATE)
@@ -88,10 +91,14 @@ def receive_inquiry(
     fields = LeadFields.of(payload)
     refuse_unknown_tags(fields.tags)
     identity = _identity(fields, source)
-    inquiry = _stored(channel, payload, source, idempotency_key, utm, message=fields.message)
+    inquiry = _stored(
+        channel, payload, source, idempotency_key, utm, message=fields.message, received_at=received_at
+    )
     if inquiry.lead:
         return IntakeResult(inquiry, inquiry.lead, inquiry.state == InquiryState.CREATED)
-    result = _place(inquiry, fields, identity, by=by)
+    result = _place(inquiry, fields, identity, by=by, at=received_at)
+    if received_at and result.created:
+        Lead.objects.filter(pk=result.lead.pk).update(created_at=received_at)
     _publish(result)
     result.lead.refresh_from_db()
     return result
@@ -211,6 +218,7 @@ def _stored(
     *,
     message: str,
     form: CaptureForm | None = None,
+    received_at: datetime | None = None,
 ) -> Inquiry:
     """The inquiry as a row, or the one that came with this key before.
 
@@ -231,19 +239,30 @@ def _stored(
         message=message,
         idempotency_key=idempotency_key or None,
         utm=utm or {},
-        received_at=clock.now(),
+        received_at=received_at or clock.now(),
     )
 
 
 def _place(
-    inquiry: Inquiry, fields: LeadFields, identity: Identity, *, by: Actor, lead_id: int | None = None
+    inquiry: Inquiry,
+    fields: LeadFields,
+    identity: Identity,
+    *,
+    by: Actor,
+    lead_id: int | None = None,
+    at: datetime | None = None,
 ) -> IntakeResult:
-    """Attach the inquiry to the open lead of its person, or make one. Locks keys, then rows."""
+    """Attach the inquiry to the open lead of its person, or make one. Locks keys, then rows. `at`: as of
+    when, if not now.
+    """
+    at = at or clock.now()
     proof = locked_proof(identity.strong_keys)
     known, contact = bring_together(proof)
     if known:
-        _learn(known, fields, identity, by=by)
-    lead = known or _new_lead(fields, identity, inquiry=inquiry, contact=contact, by=by, lead_id=lead_id)
+        _learn(known, fields, identity, by=by, at=at)
+    lead = known or _new_lead(
+        fields, identity, inquiry=inquiry, contact=contact, by=by, lead_id=lead_id, at=at
+    )
     if fields.tags:
         tags = LeadTags([lead.pk], fields.tags)
         tags.add(lead.pk, fields.tags)
@@ -251,7 +270,7 @@ def _place(
     inquiry.lead, inquiry.error = lead, ""
     inquiry.state = InquiryState.ATTACHED if known else InquiryState.CREATED
     inquiry.save(update_fields=["lead", "state", "error", "updated_at"])
-    _tell_inquiry(lead, inquiry, by=by, again=known is not None, is_back=contact is not None)
+    _tell_inquiry(lead, inquiry, by=by, again=known is not None, is_back=contact is not None, at=at)
     note_others(lead, proof)
     if known is None:
         note_candidates([lead.pk])
@@ -297,6 +316,7 @@ def _new_lead(
     contact: Contact | None,
     by: Actor,
     lead_id: int | None,
+    at: datetime,
 ) -> Lead:
     source, channel = inquiry.source, Channel(inquiry.channel)
     owner, team = first_hands(by, channel=channel, source=source)
@@ -317,8 +337,9 @@ def _new_lead(
         contact=contact,
         owner=owner,
         team=team,
-        last_inbound_at=clock.now() if channel in FROM_CUSTOMER else None,
+        last_inbound_at=at if channel in FROM_CUSTOMER else None,
         search_text=identity.search_text,
+        status_changed_at=at,
     )
     first_status(lead, by=by)
     _remember(lead, identity, raw_email=fields.email, raw_phone=fields.phone)
@@ -336,18 +357,22 @@ def first_hands(by: Actor, *, channel: Channel, source: LeadSource) -> tuple[Use
     return (by.user if by_hand or would_lose_it else None), team
 
 
-def _learn(lead: Lead, fields: LeadFields, identity: Identity, *, by: Actor) -> None:
-    """Fill what the open lead lacks, never overwrite; a sleeping lead wakes."""
-    changed = fill_gaps(lead, fields, identity.search_text)
-    if lead.status == LeadStatus.NURTURING:
+def _learn(lead: Lead, fields: LeadFields, identity: Identity, *, by: Actor, at: datetime) -> None:
+    """Fill what the open lead lacks, never overwrite; a sleeping lead wakes by what came after it fell
+    asleep.
+    """
+    changed = fill_gaps(lead, fields, identity.search_text, at=at)
+    if lead.status == LeadStatus.NURTURING and lead.status_changed_at <= at:
         wake_up(lead, by=by).save()
         changed += WAKING_FIELDS
     _remember(lead, identity, raw_email=fields.email, raw_phone=fields.phone)
     lead.save_changed(*changed)
 
 
-def fill_gaps(lead: Lead, fields: LeadFields, search_text: str) -> list[str]:
-    """What an inquiry teaches about a lead we have, in memory. Returns the names of the changed fields."""
+def fill_gaps(lead: Lead, fields: LeadFields, search_text: str, *, at: datetime) -> list[str]:
+    """What an inquiry of then teaches about a lead we have, in memory. Returns the names of the changed
+    fields.
+    """
     changed = ["last_inbound_at", "attempts", "search_text"]
     for name in FILLED_LATER:
         if getattr(fields, name) and not getattr(lead, name):
@@ -357,7 +382,7 @@ def fill_gaps(lead: Lead, fields: LeadFields, search_text: str) -> list[str]:
     if missing:
         lead.custom = {**lead.custom, **missing}
         changed.append("custom")
-    lead.last_inbound_at = clock.now()
+    lead.last_inbound_at = max(at, lead.last_inbound_at or at)
     lead.attempts = 0
     lead.search_text = " ".join(dict.fromkeys(f"{lead.search_text} {search_text}".split()))
     return changed
@@ -382,13 +407,23 @@ def _remember(lead: Lead, identity: Identity, *, raw_email: str, raw_phone: str)
     )
 
 
-def _tell_inquiry(lead: Lead, inquiry: Inquiry, *, by: Actor, again: bool, is_back: bool) -> None:
+def _tell_inquiry(
+    lead: Lead, inquiry: Inquiry, *, by: Actor, again: bool, is_back: bool, at: datetime
+) -> None:
     actor = Actor.customer(lead.name) if inquiry.channel in FROM_CUSTOMER else by
     first_words = inquiry.message.replace("\n", " ")[:220]
     summary = opening(inquiry.channel, again=again, is_back=is_back) + (
         f": {first_words}" if first_words else ""
     )
-    tell(lead, "inquiry.received", summary, by=actor, inquiry=str(inquiry.public_id), again=again)
+    tell(
+        lead,
+        "inquiry.received",
+        summary,
+        by=actor,
+        occurred_at=at,
+        inquiry=str(inquiry.public_id),
+        again=again,
+    )
 
 
 def opening(channel: str, *, again: bool, is_back: bool = False) -> str:

@@ -131,7 +131,7 @@ def _apply(lead: Lead, row: ImportStage, chunk: Chunk, arrows: list[LeadStatusCh
     fields = _fields_of(row)
     was = {name: getattr(lead, name) for name in _WRITTEN}
     if chunk.job.policy == ImportPolicy.CREATE:
-        fill_gaps(lead, fields, row.search_text)
+        fill_gaps(lead, fields, row.search_text, at=chunk.at)
         if lead.status == LeadStatus.NURTURING:
             arrow = wake_up(lead, by=chunk.by)
             lead.status_changed_at = arrow.at = chunk.at  # by which an undo of the import finds it

@@ -6,23 +6,28 @@ from django.db import transaction
 
 from crm.actions.accounts import create_account, create_contact, keys_of
 from crm.imports.legacy.mapping import Part
+from crm.imports.legacy.times import as_of, date_back
 from crm.imports.legacy.work import LEGACY_ID, Report, Work, make_legacy_field, split, team_for
 from crm.models import STRONG_KEYS, Account, Contact, KeyKind, MatchKey
+
+TIMES = ("created_at", "updated_at")
 
 
 def bring_account(work: Work, part: Part, row: dict[str, Any], report: Report) -> bool:
     """Whether it is new. Raises CRMError."""
-    values, custom = split(part, row, without={"owner"})
+    values, custom = split(part, row, without={"owner", *TIMES})
     values = {name: str(value) for name, value in values.items()}
     if _is_here(work, part, row, Account, values):
         return False
     owner = work.user(row.get("owner"), report)
-    with transaction.atomic():
+    created, changed = work.moment(row, "created_at"), work.moment(row, "updated_at")
+    with transaction.atomic(), as_of(created):
         make_legacy_field("account")
         made = create_account(
             by=work.by, owner=owner, team=team_for(owner), name=values.pop("name", ""),
             custom={**custom, LEGACY_ID: work.mark(row["id"])}, **values,
         )  # fmt: skip
+        date_back(made, created=created, changed=changed)
         transaction.set_rollback(work.is_dry)
     work.became[part.kind][str(row["id"])] = None if work.is_dry else made.pk
     return True
@@ -30,18 +35,20 @@ def bring_account(work: Work, part: Part, row: dict[str, Any], report: Report) -
 
 def bring_contact(work: Work, part: Part, row: dict[str, Any], report: Report) -> bool:
     """Whether it is new. Raises CRMError."""
-    values, custom = split(part, row, without={"owner", "account"})
+    values, custom = split(part, row, without={"owner", "account", *TIMES})
     values = {name: str(value) for name, value in values.items()}
     if _is_here(work, part, row, Contact, values):
         return False
     account = work.referred("accounts", Account, row.get("account"))
     owner = work.user(row.get("owner"), report)
-    with transaction.atomic():
+    created, changed = work.moment(row, "created_at"), work.moment(row, "updated_at")
+    with transaction.atomic(), as_of(created):
         make_legacy_field("contact")
         made = create_contact(
             by=work.by, owner=owner, team=team_for(owner), full_name=values.pop("full_name", ""),
             account=account, custom={**custom, LEGACY_ID: work.mark(row["id"])}, **values,
         )  # fmt: skip
+        date_back(made, created=created, changed=changed)
         transaction.set_rollback(work.is_dry)
     work.became[part.kind][str(row["id"])] = None if work.is_dry else made.pk
     return True

@@ -5,26 +5,37 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.utils.translation import gettext as _
 
 from crm.errors import ImportRefused
+from crm.models import LeadStatus, StageKind, TaskKind
 
 CUSTOM = "custom:"
 # In the order in which they are brought in: what refers to something comes after it.
 FIELDS: dict[str, frozenset[str]] = {
     "pipelines": frozenset({"name"}),
     "stages": frozenset("name pipeline kind position probability".split()),
-    "accounts": frozenset("name domain industry size_band website address country owner".split()),
-    "contacts": frozenset("full_name title email phone country locale time_zone account owner".split()),
+    "accounts": frozenset(
+        "name domain industry size_band website address country owner created_at updated_at".split()
+    ),
+    "contacts": frozenset(
+        "full_name title email phone country locale time_zone account owner created_at updated_at".split()
+    ),
     "leads": frozenset(
         "name company title email phone country interest est_value currency message mailing_address"
-        " physical_address owner status reason".split()
+        " physical_address owner status reason contact account snoozed_until"
+        " created_at updated_at status_at closed_at".split()
     ),
     "opportunities": frozenset(
-        "name amount currency expected_close stage lead account contact owner lost_reason".split()
+        "name amount currency expected_close stage state lead account contact owner lost_reason"
+        " created_at updated_at closed_at won_at lost_at".split()
     ),
-    "notes": frozenset("body lead account contact at".split()),
+    "notes": frozenset("body lead account contact opportunity author at".split()),
+    "activities": frozenset(
+        "title body kind lead contact opportunity owner outcome due_at done_at created_at".split()
+    ),
 }
 NEEDED = {
     "pipelines": {"name"},
@@ -33,15 +44,29 @@ NEEDED = {
     "contacts": {"full_name"},
     "opportunities": {"name"},
     "notes": {"body"},
+    "activities": {"title"},
 }
-ABOUT = ("lead", "account", "contact")  # opportunities and notes need one of these
+ABOUT = {  # of these a record needs one
+    "opportunities": ("lead", "account", "contact"),
+    "notes": ("lead", "account", "contact", "opportunity"),
+    "activities": ("lead", "opportunity", "contact"),
+}
 OWN_FIELDS = {"leads", "accounts", "contacts", "opportunities"}  # may fill custom:<key>
 SET_UP = {"pipelines", "stages"}  # made in an admin's name
-STATUSES = ("new", "working", "disqualified")
-KINDS = ("open", "won", "lost")
+KINDS = tuple(StageKind.values)
 WON, LOST = "(won)", "(lost)"
-MAPPED = {"leads": {"status"}, "opportunities": {"stage"}, "stages": {"kind"}}
-WORDS = {"status": STATUSES, "kind": KINDS}
+MAPPED = {
+    "leads": {"status"},
+    "opportunities": {"stage", "state"},
+    "stages": {"kind"},
+    "activities": {"kind"},
+}
+WORDS = {  # part, field -> ours; of others any
+    ("leads", "status"): tuple(LeadStatus.values),
+    ("opportunities", "state"): KINDS,
+    ("stages", "kind"): KINDS,
+    ("activities", "kind"): tuple(TaskKind.values),
+}
 _NAME = re.compile(r"[^\0]{1,63}")
 
 
@@ -68,9 +93,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
+    """`zone`: whose clock a time without a zone was read from."""
+
     source: str
     schema: str
     parts: list[Part]
+    zone: ZoneInfo
 
 
 def read_mapping(path: Path) -> Mapping:
@@ -83,13 +111,23 @@ def read_mapping(path: Path) -> Mapping:
         raise ImportRefused(_("%s is no UTF-8 text.") % path) from None
     except tomllib.TOMLDecodeError as error:
         raise ImportRefused(f"{path}: {error}") from None
-    _known(tree, {"source", "schema", *FIELDS}, "")
+    _known(tree, {"source", "schema", "time_zone", *FIELDS}, "")
     parts = [_part(kind, tree[kind]) for kind in FIELDS if kind in tree]
     if not parts:
         raise ImportRefused(_("The mapping needs a table, such as [leads]."))
     if "stages" in tree and "pipelines" not in tree:
         raise ImportRefused(_("%s is needed.") % "pipelines")
-    return Mapping(_text(tree, "source", ""), _text(tree, "schema", "", default="public"), parts)
+    return Mapping(_text(tree, "source", ""), _text(tree, "schema", "", default="public"), parts, _zone(tree))
+
+
+def _zone(tree: dict[str, Any]) -> ZoneInfo:
+    name = _text(tree, "time_zone", "", default="UTC")
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ImportRefused(
+            _("time_zone: there is no zone “%s”; write one such as Europe/Berlin.") % name
+        ) from None
 
 
 def _part(kind: str, tree: Any) -> Part:
@@ -120,7 +158,7 @@ def _part(kind: str, tree: Any) -> Part:
                 % {"place": f"{kind}.fields.{name}", "alias": alias}
             )
     missing = sorted(NEEDED.get(kind, set()) - set(fields))
-    if not missing and kind in {"opportunities", "notes"} and not set(ABOUT) & set(fields):
+    if not missing and kind in ABOUT and not set(ABOUT[kind]) & set(fields):
         missing = ["lead"]
     if missing:
         raise ImportRefused(_("%s is needed.") % f"{kind}.fields.{missing[0]}")
@@ -142,10 +180,11 @@ def _values(kind: str, tree: dict[str, Any]) -> dict[str, dict[str, str]]:
             raise ImportRefused(_("%s must be a table.") % place[:-1])
         for word in words:
             ours = _text(words, word, place)
-            if ours not in WORDS.get(name, (ours,)):
+            allowed = WORDS.get((kind, name), (ours,))
+            if ours not in allowed:
                 raise ImportRefused(
                     _("%(place)s cannot be “%(word)s”; choose among %(words)s.")
-                    % {"place": f"{place}{word}", "word": ours[:40], "words": ", ".join(WORDS[name])}
+                    % {"place": f"{place}{word}", "word": ours[:40], "words": ", ".join(allowed)}
                 )
     return tree
 

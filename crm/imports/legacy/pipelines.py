@@ -43,11 +43,13 @@ class Pipelines:
         found = Stage.objects.filter(pipeline=pipeline_id, name__iexact=name, is_active=True).first()
         if found and found not in self._usual.get(pipeline_id or 0, []):
             became[str(row["id"])] = found.pk
+            self.work.kinds[str(row["id"])] = found.kind
             return False
         kind = self.work.word(part, row, "kind", report) or StageKind.OPEN
         values: dict[str, Any] = {"name": name, "kind": kind, **_probability(row, kind)}
         if not name:
             raise InvalidValue(_("A stage needs a name."), field="name")
+        self.work.kinds[str(row["id"])] = kind
         if pipeline_id is None or self.work.is_dry:
             became[str(row["id"])] = None
             return True

@@ -1,5 +1,6 @@
 """What all parts of a legacy import share: the report, who is who, and what their ids became here."""
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -8,25 +9,49 @@ from typing import Any, TypeVar
 
 from django.utils.translation import gettext as _
 
-from crm.errors import InvalidValue
+from crm.errors import CRMError, InvalidValue
 from crm.imports.legacy.mapping import CUSTOM, Mapping, Part
+from crm.imports.legacy.times import moment
 from crm.models import Account, Actor, Contact, CustomField, FieldType, Opportunity, Team, User
 
 LEGACY_ID = "legacy_id"  # own field: where an account, contact or opportunity came from
 NAMED = 20  # refused rows that the report names
+REASONS = 50  # that it tells apart
 Marked = TypeVar("Marked", Account, Contact, Opportunity)
 
 
 @dataclass(slots=True)
 class Report:
-    """What became of one table's rows. `unmapped`: words without a meaning here, by field, counted."""
+    """What became of one table's rows. Of the `new` ones, `joined` met an open lead that was here and
+    `undated` ended at a time that nobody wrote down, so they end now; `became`: what they are here, by status
+    or state. `reasons`: why rows were refused, counted; `problems`: the first of them, each by its id.
+    `unmapped`: words without a meaning here, by field, counted.
+    """
 
     rows: int = 0
     new: int = 0
     known: int = 0
     failed: int = 0
+    joined: int = 0
+    undated: int = 0
+    became: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     unmapped: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def refuse(self, table: str, row: dict[str, Any], refused: CRMError) -> None:
+        """Count a refused row under its reason, which holds nothing of the row itself."""
+        self.failed += 1
+        said = f"{refused.field}: {refused}" if refused.field else str(refused)
+        if len(self.problems) < NAMED:
+            self.problems.append(f"{table} {row['id']}: {said}")
+        reason = said
+        for value in sorted({text(value)[:60] for value in row.values()}, key=len, reverse=True):
+            if value:
+                reason = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "…", reason)
+        if reason not in self.reasons and len(self.reasons) >= REASONS:
+            reason = _("other reasons")
+        self.reasons[reason] += 1
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -34,6 +59,10 @@ class Report:
             "new": self.new,
             "known": self.known,
             "failed": self.failed,
+            "joined": self.joined,
+            "undated": self.undated,
+            "became": dict(self.became),
+            "reasons": dict(self.reasons.most_common()),
             "problems": self.problems,
             "unmapped": {name: dict(words.most_common(NAMED)) for name, words in self.unmapped.items()},
         }
@@ -50,6 +79,8 @@ class Work:
     users: dict[str, User] = field(default_factory=dict)
     # kind -> their id -> our key; None: a dry run would make it
     became: dict[str, dict[str, int | None]] = field(default_factory=lambda: defaultdict(dict))
+
+    kinds: dict[str, str] = field(default_factory=dict)  # their id of a stage -> open, won or lost
 
     def mark(self, their_id: Any) -> str:
         return f"{self.mapping.source}:{their_id}"[:200]
@@ -78,6 +109,10 @@ class Work:
             known[str(their_id)] = found.pk
         key = known[str(their_id)]
         return None if key is None else model._default_manager.get(pk=key)
+
+    def moment(self, row: dict[str, Any], name: str) -> datetime | None:
+        """When that was, None when nothing says so. Raises InvalidValue naming the field."""
+        return moment(row.get(name), zone=self.mapping.zone, field=name)
 
     def word(self, part: Part, row: dict[str, Any], name: str, report: Report) -> str:
         """Our word for theirs; "" for none. One without a meaning is counted."""

@@ -20,9 +20,9 @@ TOLD_EVERY = 1_000  # rows
 
 class Command(BaseCommand):
     help = (
-        "Read pipelines, companies, people, leads, opportunities and notes of another system on PostgreSQL"
-        " (such as a Supabase schema) and bring them in by our own rules. Run it with --dry-run first; run"
-        " again, it brings only what is new."
+        "Read pipelines, companies, people, leads, opportunities, notes and activities of another system on"
+        " PostgreSQL (such as a Supabase schema) and bring them in by our own rules, dated as they were. Run"
+        " it with --dry-run first; run again, it brings only what is new."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -66,9 +66,18 @@ class Command(BaseCommand):
                 f"{kind}: {one['rows']:,} rows, {one['new']:,} {would}brought in,"
                 f" {one['known']:,} here already, {one['failed']:,} {would}refused"
             )
+            if one["became"]:
+                shown = ", ".join(f"{number:,} {word}" for word, number in sorted(one["became"].items()))
+                self.stdout.write(f"  of these: {shown}")
+            if one["joined"]:
+                self.stdout.write(f"  {one['joined']:,} {would}added to an open lead that is here already")
+            if one["undated"]:
+                self.stdout.write(f"  {one['undated']:,} ended at a time that nothing says: now")
             for name, words in one["unmapped"].items():
                 shown = ", ".join(f"“{word}” ({number:,})" for word, number in words.items())
                 self.stdout.write(f"  {name} without a meaning here: {shown}")
+            for reason, number in one["reasons"].items():
+                self.stdout.write(f"  {would}refused ({number:,}): {reason}")
             for problem in one["problems"]:
                 self.stdout.write(f"  {problem}")
         if dry_run:
