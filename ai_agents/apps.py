@@ -19,6 +19,7 @@ class AIAgentsConfig(AppConfig):
         """Connect the agents to crm's events and ports, and load the model client early where it is
         needed.
         """
+        import_module("crm.models.hidden").hide_addresses(self.get_models())
         import_module("ai_agents.checks")
         import_module("ai_agents.listeners")
         import_module("ai_agents.personal_data")

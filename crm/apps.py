@@ -11,6 +11,7 @@ class CRMConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what listens to events: reactions of the domain, the queue's tasks, the live feed."""
+        import_module("crm.models.hidden").hide_addresses(self.get_models())
         for module in (
             "actions.reactions",
             "actions.person_copies",

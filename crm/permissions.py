@@ -11,7 +11,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from crm.errors import PermissionRefused
-from crm.models import Account, Actor, ActorKind, Contact, Lead, Opportunity, Role, Task, TeamMember, User
+from crm.models import (
+    Account,
+    Actor,
+    ActorKind,
+    Contact,
+    Lead,
+    Opportunity,
+    Role,
+    Task,
+    Team,
+    TeamMember,
+    User,
+)
 
 Owned = Lead | Contact | Account | Opportunity  # records with an owner and a team
 
@@ -97,6 +109,7 @@ SCOPES = tuple(sorted(set(SCOPE_OF_VERB.values())))
 DEFAULT_SCOPES = ("read", "write")
 # What the system does by itself or by a command of the operator. It never sends.
 SYSTEM_VERBS = frozenset(Verb) - {Verb.SEND, Verb.SET_UP, Verb.SHARE, Verb.TOKENS}
+HIDDEN_FROM = frozenset({Role.READ_ONLY})  # roles to whom a team may choose to show no addresses
 PRIVACY_ALONE = 100  # records one admin may erase without a second one
 
 
@@ -166,6 +179,24 @@ def require(
     if isinstance(who, Actor) and who.kind == ActorKind.API and SCOPE_OF_VERB.get(verb) not in who.scopes:
         raise PermissionRefused(_("This token lacks the scope “%s”.") % SCOPE_OF_VERB.get(verb))
     raise PermissionRefused(str(_SENTENCES.get(verb) or _("Your role does not allow this.")))
+
+
+def sees_addresses(who: User | Actor) -> bool:
+    """Whether `who` is shown phone numbers and e-mail addresses of leads, contacts and accounts.
+
+    One of HIDDEN_FROM is not as soon as one team of theirs hides them: what they read in one team they would
+    know in the other. One query for these, none for others. `crm.models.hidden` does the hiding.
+    """
+    user = who.user if isinstance(who, Actor) else who
+    if user is None or user.role not in HIDDEN_FROM:
+        return True
+    return not Team.objects.of(user).filter(hides_addresses=True).exists()
+
+
+def require_addresses(who: User | Actor) -> None:
+    """For what cannot be shown without them, such as a file. Raises PermissionRefused."""
+    if not sees_addresses(who):
+        raise PermissionRefused(_("Your team does not show phone numbers and e-mail addresses to readers."))
 
 
 def may_work_on(who: User | Actor, task: Task) -> bool:

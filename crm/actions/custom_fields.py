@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from crm.errors import InvalidValue
 from crm.models import CustomField, FieldType
+from crm.models.hidden import is_hiding, without_addresses
 
 MAX_TEXT = 2_000
 MOST_FIELDS = 100  # of one target, retired ones included
@@ -103,6 +104,11 @@ def custom_condition(field: CustomField, operator: str, text: str) -> Q:
     Raises InvalidValue for a text that is none of the field's type, and for an order that it does not have.
     """
     value = value_from_text(field, text)
+    if isinstance(value, str) and is_hiding() and without_addresses(value) != value:
+        raise InvalidValue(
+            _("Your team does not show phone numbers and e-mail addresses to readers."),
+            field=f"custom.{field.key}",
+        )
     if not operator:
         return Q(custom__contains={field.key: value})
     if field.type not in {FieldType.NUMBER, FieldType.DATE}:

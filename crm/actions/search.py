@@ -13,7 +13,7 @@ from django.db.models import BooleanField, Expression, F, Func, Model, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from crm.actions.search_stages import EXACT, PART, SLIP, WORD_START, search_words, stages_of
+from crm.actions.search_stages import EXACT, PART, SLIP, WORD_START, search_words, shown_text, stages_of
 from crm.errors import InvalidValue
 from crm.models import Account, Actor, Contact, Lead, Opportunity
 
@@ -93,8 +93,8 @@ def best_of(rows: QuerySet[Any], text: str, limit: int) -> list[Hit]:
     ranked = f"""{statement}
         SELECT found.id, min(found.stage) FROM found JOIN {table} AS shown USING (id) GROUP BY found.id
          ORDER BY min(found.stage),
-                  min(CASE WHEN found.stage = {SLIP} THEN 1 - word_similarity(%s, shown.search_text)
-                           WHEN starts_with(shown.search_text, %s) THEN 0 ELSE 1 END),
+                  min(CASE WHEN found.stage = {SLIP} THEN 1 - word_similarity(%s, {shown_text("shown")})
+                           WHEN starts_with({shown_text("shown")}, %s) THEN 0 ELSE 1 END),
                   found.id DESC LIMIT %s"""  # noqa: S608 table names and constants
     with connection.cursor() as cursor:
         cursor.execute(ranked, [*parameters, whole, whole, limit])

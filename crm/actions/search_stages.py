@@ -6,6 +6,9 @@ when those before gave fewer than ENOUGH, all in one statement. No stage hands o
 
 An index is read whole for what is typed, before any limit. So what a sample of a big table often shows is
 looked for in the newest rows instead, and the newest NEWEST that have it are handed on.
+
+From whom addresses are hidden, the first stage is left out, and what the others find must be found in the
+rest of the text as well: no address, number or part of one tells them whose it is.
 """
 
 import re
@@ -17,6 +20,7 @@ from django.db.models import BooleanField, Func, QuerySet
 
 from crm.actions.identity import fold
 from crm.models import KeyKind
+from crm.models.hidden import is_hiding
 from crm.models.ownership import WORDS
 
 CANDIDATES = 2_000  # taken before any ordering, so that a common fragment costs no more than a rare one
@@ -31,6 +35,8 @@ LONGEST = 200
 MOST_WORDS = 8
 EXACT, WORD_START, PART, SLIP = range(1, 5)  # the stage that found a row, best first
 _Sql = tuple[str, Sequence[Any]]  # a piece of a statement, and its parameters
+# An address or a number in a folded text, as PostgreSQL reads it: more than one too many hides no person.
+_ADDRESS = r"\S*@\S*|[+(]*\d[\d ()./+-]{5,}|\S*\d{5,}\S*"
 _PHONE = re.compile(r"\+?[\d\s()./-]{4,}")
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
 _CYRILLIC = "абвгдежзиклмнопрстуфхцчшщъыьэюя"
@@ -112,7 +118,7 @@ def stages_of(rows: QuerySet[Any], text: str) -> tuple[str, list[Any]]:
             # behind IS TRUE no index condition: a scan for all the other words' forms with each form of this
             some = (
                 f"SELECT id FROM {table} WHERE id = ANY (ARRAY({some}))"  # noqa: S608
-                f" AND ({_vector(table)} @@ %s::tsquery) IS TRUE"
+                f" AND ({_vector_of(shown_text(table))} @@ %s::tsquery) IS TRUE"
             )
             values = (forms, *values, others)
         clauses += [f"all_{stage} (id) AS MATERIALIZED ({sql})", f"some_{stage} AS MATERIALIZED ({some})"]
@@ -125,19 +131,41 @@ def stages_of(rows: QuerySet[Any], text: str) -> tuple[str, list[Any]]:
 def _asked(rows: QuerySet[Any], those: "_Rows", text: str, words: list[str]) -> Iterator[tuple[int, _Sql]]:
     """The stages that this text can have, each with the statement of its rows."""
     table = rows.model._meta.db_table
-    if hasattr(rows.model, "match_keys") and (keys := keys_of_text(text)):
+    if hasattr(rows.model, "match_keys") and not is_hiding() and (keys := keys_of_text(text)):
         owned = rows.order_by().filter(match_keys__kind=keys[0], match_keys__value__in=keys[1])
         yield EXACT, owned.values("pk").query.sql_with_params()
-    yield WORD_START, those.where(*_begin(table, words))
+    yield WORD_START, those.where(*_also_shown(table, words, _begin(table, words)))
     if any(map(_has_parts, words)):
-        yield PART, those.where(*_contain(table, words))
+        yield PART, those.where(*_also_shown(table, words, _contain(table, words)))
     if any(map(_is_guessed, words)):
         yield SLIP, those.where(f"{_vector(table)} @@ slip.form", ())
 
 
 def _vector(table: str) -> str:
     """The words of a row, as the index has them."""
-    return WORDS.extra["template"] % {"expressions": f"{table}.search_text"}
+    return _vector_of(f"{table}.search_text")
+
+
+def _vector_of(text: str) -> str:
+    return WORDS.extra["template"] % {"expressions": text}
+
+
+def shown_text(table: str) -> str:
+    """The text of a row that is searched, without what is hidden from who asks."""
+    return (
+        f"regexp_replace({table}.search_text, '{_ADDRESS}', '', 'g')"
+        if is_hiding()
+        else f"{table}.search_text"
+    )
+
+
+def _also_shown(table: str, words: list[str], found: _Sql) -> _Sql:
+    """The condition, and that each word stands in what is shown, too."""
+    if not is_hiding():
+        return found
+    condition, values = found
+    shown = f" AND {shown_text(table)} LIKE %s" * len(words)
+    return f"({condition}){shown}", [*values, *(f"%{_escaped(word)}%" for word in words)]
 
 
 def _big(table: str) -> str:
@@ -159,7 +187,7 @@ def _recent(table: str, those: "_Rows", words: list[str], stage: int, gate: str)
     holds = " AND ".join([f"(' ' || {table}.search_text) LIKE %s"] * len(patterns))
     last = "(SELECT last FROM big)"
     near = f"{table}.id > {last} - {RECENT} AND {table}.id <= {last} AND {holds}"
-    sql, values = those.where(near, patterns)
+    sql, values = those.where(*_also_shown(table, words, (near, patterns)))
     common = f"""(SELECT count(*) >= {COMMON} FROM big, generate_series(1, {SAMPLE}) AS step, LATERAL (
         SELECT search_text FROM {table} WHERE id >= first + (last - first) / {SAMPLE} * step - 1
          ORDER BY id LIMIT 1) AS {table} WHERE {holds})"""  # noqa: S608

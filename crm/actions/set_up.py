@@ -39,7 +39,7 @@ USER_FIELDS = {
     "capacity",
     "is_accepting",
 }
-TEAM_FIELDS = {"name", "parent"}
+TEAM_FIELDS = {"name", "parent", "hides_addresses"}
 SOURCE_FIELDS = {
     "code",
     "name",

@@ -114,11 +114,11 @@ class TeamMemberInline(TabularInline):
 class TeamAdmin(SetUpAdmin):
     """Groups that share a pool of leads."""
 
-    list_display = ("name", "parent", "created_at")
+    list_display = ("name", "parent", "hides_addresses", "created_at")
     list_select_related = ("parent",)
     search_fields = ("name",)
     ordering = ("name",)
-    fields = ("name", "parent")
+    fields = ("name", "parent", "hides_addresses")
     autocomplete_fields = ("parent",)
     inlines = (TeamMemberInline,)
 

@@ -26,6 +26,8 @@ from crm.api.problems import PreconditionRequired
 from crm.api.rate_limits import Rate, count_hit
 from crm.api.request_ids import current_request_id
 from crm.models import Actor, ApiToken, Undo
+from crm.models.hidden import hide
+from crm.permissions import sees_addresses
 
 __all__ = [
     "ApiView",
@@ -92,7 +94,7 @@ class ApiViewMixin:
         return self.response
 
     def perform_authentication(self, request: Request) -> None:
-        """Every known caller is counted, whatever comes of the request."""
+        """Every known caller is counted, whatever comes of the request; what they may not see is hidden."""
         super().perform_authentication(request)  # type: ignore[misc]
         if request.auth is not None:
             self.rate = count_hit(f"token:{request.auth.pk}")
@@ -100,6 +102,8 @@ class ApiViewMixin:
             self.rate = count_hit(f"user:{request.user.pk}")
         if self.rate:
             self.rate.refuse_if_spent()
+        if request.user.is_authenticated:
+            hide(not sees_addresses(request.user))
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]

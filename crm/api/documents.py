@@ -6,7 +6,6 @@ Beside each form stands the serializer that describes it in the OpenAPI document
 from typing import Any
 
 import orjson
-from django.db.models import TextField
 from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
@@ -26,6 +25,7 @@ from crm.models import (
     ScoreKind,
     ScoreSource,
 )
+from crm.models.hidden import DocumentField
 
 Row = dict[str, Any]
 
@@ -125,7 +125,7 @@ _LEAD_DETAIL = f"""
 def _document(columns: str) -> RawSQL:
     """A text of JSON beside the row, to be used in `.values()` of a Lead queryset."""
     statement = f"SELECT row_to_json(document)::text FROM (SELECT {columns}) AS document"  # noqa: S608 constant
-    return RawSQL(statement, (), output_field=TextField())  # noqa: S611 constant
+    return RawSQL(statement, (), output_field=DocumentField())  # noqa: S611 constant
 
 
 LEAD = _document(_LEAD)

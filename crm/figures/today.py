@@ -25,6 +25,7 @@ from crm.models import (
     User,
     today_rows,
 )
+from crm.models.hidden import WordsField
 from crm.models.today import LEAD, MINE, OPPORTUNITY, PAGE, TASK
 
 
@@ -111,7 +112,9 @@ def with_words(leads: QuerySet[Lead], user: User, day: Day) -> QuerySet[Any]:
     first = todo.order_by("due_at", "pk")
     drafts = FollowUp.objects.filter(lead=OuterRef("pk"), state__in=UNSENT_STATES).order_by("created_at")
     return leads.annotate(
-        asked=Subquery(asked.annotate(words=Left(F("message"), 200)).values("words")[:1]),
+        asked=Subquery(
+            asked.annotate(words=Left(F("message"), 200, output_field=WordsField())).values("words")[:1]
+        ),
         judged=Subquery(judged.values("summary")[:1]),
         happened=Subquery(happened.values("summary")[:1]),
         todo=Subquery(first.values("title")[:1]),

@@ -122,6 +122,12 @@ class Team(VersionedRecord):
 
     name = models.CharField(max_length=120, unique=True)
     parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
+    hides_addresses = models.BooleanField(
+        _("hides addresses from readers"),
+        default=False,
+        db_default=False,
+        help_text=_("read-only members see neither phone numbers nor e-mail addresses, nor find by them"),
+    )
     objects = TeamQuerySet.as_manager()
 
     class Meta:

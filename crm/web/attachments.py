@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET
 
 from crm.actions.attachments import path_of
 from crm.models import Attachment
+from crm.permissions import require_addresses
 from crm.web.base import person, screen
 
 
@@ -16,6 +17,7 @@ from crm.web.base import person, screen
 @require_GET
 def attachment(request: HttpRequest, public_id: UUID) -> HttpResponseBase:
     """The bytes, under the name that they came with."""
+    require_addresses(person(request))  # nobody knows what is in a file
     found = get_object_or_404(Attachment.objects.visible_to(person(request)), public_id=public_id)
     try:
         file = path_of(found.stored_as).open("rb")

@@ -28,7 +28,8 @@ from django.utils.translation import gettext as _
 from crm import feed, ports
 from crm.errors import PermissionRefused
 from crm.models import Actor, Theme, Undo, User
-from crm.permissions import Verb, may
+from crm.models.hidden import hide
+from crm.permissions import Verb, may, sees_addresses
 from crm.web import words
 from crm.web.agenda import count_for_nav
 
@@ -40,7 +41,7 @@ NAV_CAP = 1_000
 
 
 class PersonalMiddleware:
-    """Activates the signed-in person's time zone and language for the request."""
+    """Activates the signed-in person's time zone and language, and hides what they may not see."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -49,6 +50,7 @@ class PersonalMiddleware:
         user = request.user if _has_session(request) else None
         if user is None or not user.is_authenticated:
             return self.get_response(request)
+        hide(not sees_addresses(cast(User, user)))
         with timezone.override(_zone(user.time_zone)), translation.override(user.locale):
             return self.get_response(request)
 

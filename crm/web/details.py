@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from crm import clock
 from crm.models import CustomField, FieldType, Lead, LeadStatus, NextActionKind, PointKind, User
+from crm.models.hidden import is_hiding
 from crm.web import words
 
 CUSTOM = "custom:"
@@ -22,7 +23,7 @@ class DetailField:
     label: str
     shown: str
     raw: str = ""
-    kind: str = "text"  # text, decimal, textarea, select, boolean, date, plan
+    kind: str = "text"  # hidden, text, decimal, textarea, select, boolean, date, plan
     options: list[tuple[str, str]] = field(default_factory=list)
     tone: str = ""
     is_person: bool = False
@@ -53,7 +54,7 @@ def details(lead: Lead) -> list[DetailField]:
 
 
 def contact(lead: Lead) -> list[DetailField]:
-    """The "Contact" section. One query."""
+    """The "Contact" section. One query. Whose address is hidden is told that there is one."""
     points = {p.kind: p for p in lead.contact_points.filter(is_primary=True)}
     labels = {PointKind.EMAIL: _("E-mail"), PointKind.PHONE: _("Phone")}
     return [
@@ -62,6 +63,7 @@ def contact(lead: Lead) -> list[DetailField]:
             label,
             points[kind].raw if kind in points else "",
             points[kind].raw if kind in points else "",
+            kind="hidden" if is_hiding() else "text",
             tone="bad" if kind in points and points[kind].state in {"bounced", "invalid"} else "",
         )
         for kind, label in labels.items()

@@ -13,6 +13,7 @@ from crm import clock
 from crm.actions.work import complete_task
 from crm.errors import CRMError
 from crm.models import Lead, Task
+from crm.models.hidden import is_hiding
 from crm.models.today import MINE, TEAM
 from crm.permissions import Verb, may
 from crm.web import words
@@ -130,6 +131,7 @@ def _first(context: dict[str, Any]) -> str:
 
 def peek_of(request: HttpRequest, lead: Lead) -> dict[str, Any]:
     """What the preview shows of one lead."""
+    phones = lead.contact_points.filter(kind="phone").order_by("-is_primary")
     return {
         "lead": lead,
         "answer": words.answer_clock(lead.answer_due_at, clock.now()),
@@ -139,5 +141,5 @@ def peek_of(request: HttpRequest, lead: Lead) -> dict[str, Any]:
         "draft": draft_card(lead, person(request), ai=ai_of(request)),
         "recent": story(lead, reader=person(request), size=3).entries,
         "events": tabs(lead, "all")[0].count,
-        "phone": lead.contact_points.filter(kind="phone").order_by("-is_primary").first(),
+        "phone": None if is_hiding() else phones.first(),
     }
