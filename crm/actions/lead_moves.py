@@ -236,12 +236,19 @@ def snapshot(lead: Lead) -> dict[str, Any]:
     values = {name: getattr(lead, name) for name in MOVED}
     for name in TIMES:
         values[name] = values[name] and values[name].isoformat()
-    return {"lead": lead.pk, "status": lead.status, **values}
+    since = lead.status_changed_at.isoformat()
+    return {"lead": lead.pk, "status": lead.status, "status_changed_at": since, **values}
+
+
+def since_of(before: dict[str, Any]) -> datetime | None:
+    """Since when it had the status that `snapshot` noted."""
+    since = before.get("status_changed_at")
+    return datetime.fromisoformat(since) if since else None
 
 
 def restore_snapshot(lead: Lead, before: dict[str, Any], *, by: Actor) -> tuple[str, ...]:
     """Put back in memory what `snapshot` noted, with the line of history. Returns the fields to save."""
-    put_back(lead, before["status"], by=by)
+    put_back(lead, before["status"], by=by, since=since_of(before))
     return restore_moved(lead, before)
 
 
@@ -265,7 +272,7 @@ _TAKEN_BACK = {
 
 @undoable_step(*_TAKEN_BACK)
 def _undo_move(row: Undo, lead: Lead, by: Actor, given: None) -> Step:
-    arrow = arrow_back(lead, row.before["status"], by=by)
+    arrow = arrow_back(lead, row.before["status"], by=by, since=since_of(row.before))
     return Step(
         lead,
         restore_moved(lead, row.before),
@@ -300,7 +307,10 @@ def _step(
     at: datetime | None = None,
 ) -> Step:
     """An arrow; `at` is a time of the story that screens show in the reader's zone."""
-    changed = tuple(name for name, old in snapshot(lead).items() if name != "lead" and before[name] != old)
+    untold = {"lead", "status_changed_at"}
+    changed = tuple(
+        name for name, old in snapshot(lead).items() if name not in untold and before[name] != old
+    )
     return Step(
         lead,
         fields,

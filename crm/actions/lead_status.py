@@ -1,7 +1,9 @@
 """Every change of a lead's status, in one place: the move and the line of its history that goes with it.
 
-The history (LeadStatusChange) has no gaps: each line begins where the last one ended, its time is the lead's
-`status_changed_at`, and an undo is a line as well. `crm/imports` writes the same lines as sets.
+The history (LeadStatusChange) has no gaps: each line begins in the status in which the last one ended. An
+undo is a line as well; it gives the lead its `status_changed_at` of before, so the stay that was broken off
+by mistake goes on, and the line that ends it counts the whole of it. `crm/imports` writes the same lines as
+sets.
 """
 
 from datetime import datetime
@@ -54,29 +56,34 @@ def wake_up(lead: Lead, *, by: Actor) -> LeadStatusChange:
     return arrow
 
 
-def put_back(lead: Lead, status: str, *, by: Actor) -> None:
-    """An undo: the status of before, whatever the arrows say, as of now. The caller saves STATUS_FIELDS."""
-    arrow = arrow_back(lead, status, by=by)
+def put_back(lead: Lead, status: str, *, by: Actor, since: datetime | None) -> None:
+    """An undo: the status of before, since when it had it, whatever the arrows say. The caller saves
+    STATUS_FIELDS.
+    """
+    arrow = arrow_back(lead, status, by=by, since=since)
     if arrow:
         arrow.save()
 
 
-def arrow_back(lead: Lead, status: str, *, by: Actor) -> LeadStatusChange | None:
+def arrow_back(lead: Lead, status: str, *, by: Actor, since: datetime | None) -> LeadStatusChange | None:
     """The same with the line of its history unsaved; None when it has that status already."""
     if lead.status == status:
         return None
-    old, since = lead.status, lead.status_changed_at
-    lead.status, lead.status_changed_at = status, clock.now()
-    return _line(lead, old, since, by=by)
+    old, began, now = lead.status, lead.status_changed_at, clock.now()
+    lead.status, lead.status_changed_at = status, since or now
+    return _line(lead, old, began, by=by, at=now)
 
 
-def _line(lead: Lead, old: str, since: datetime, *, by: Actor) -> LeadStatusChange:
+def _line(
+    lead: Lead, old: str, since: datetime, *, by: Actor, at: datetime | None = None
+) -> LeadStatusChange:
+    at = at or lead.status_changed_at
     return LeadStatusChange(
         lead=lead,
         from_status=old,
         to_status=lead.status,
-        at=lead.status_changed_at,
+        at=at,
         actor_kind=by.kind,
         by=by.user,
-        seconds_in_from=max(0, int((lead.status_changed_at - since).total_seconds())),
+        seconds_in_from=max(0, int((at - since).total_seconds())),
     )

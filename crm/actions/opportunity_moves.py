@@ -188,7 +188,7 @@ def _stages_of(rows: Sequence[Undo], keys: Sequence[int]) -> dict[int, Stage]:
 def _undo_open_move(row: Undo, card: Opportunity, by: Actor, given: dict[int, Stage]) -> Step:
     """As `_undo_move`, for what closed nothing."""
     was, left = row.before["was"], card.stage_id
-    arrow = _lay(card, given[was["stage"]], by=by, rank=was["rank"])
+    arrow = _lay(card, given[was["stage"]], by=by, rank=was["rank"], since=_entered(was))
     return Step(
         card,
         STAGE_FIELDS,
@@ -217,6 +217,7 @@ def _undo_move(row: Undo, by: Actor) -> None:
         closed_at=datetime.fromisoformat(was["closed_at"]) if was["closed_at"] else None,
         lost_reason=was["lost_reason"],
         settle=False,
+        since=_entered(was),
     )
     restore_outcome(row.before)
     tell(story_of(card), "opportunity.moved", _("took the last move back"), by=by)
@@ -270,10 +271,15 @@ def _reorder(card: Opportunity, rank: int) -> Opportunity:
 def _where(card: Opportunity) -> dict[str, Any]:
     return {
         "stage": card.stage_id,
+        "entered_at": card.stage_entered_at.isoformat(),
         "rank": card.rank,
         "closed_at": card.closed_at and card.closed_at.isoformat(),
         "lost_reason": card.lost_reason,
     }
+
+
+def _entered(was: dict[str, Any]) -> datetime | None:
+    return datetime.fromisoformat(was["entered_at"]) if "entered_at" in was else None
 
 
 def _put(
@@ -285,13 +291,14 @@ def _put(
     closed_at: datetime | None = None,
     lost_reason: str = "",
     settle: bool = True,
+    since: datetime | None = None,
 ) -> Settled:
     """Lay the card into the stage (on top unless `rank` is given), with the line of its history. Closing and
-    reopening settle the outcome.
+    reopening settle the outcome. `since`: as for `_lay`.
     """
     was_closed = card.closed_at is not None
     at = top_rank(stage.pk) if rank is None else rank
-    _lay(card, stage, by=by, rank=at, closed_at=closed_at, lost_reason=lost_reason).save()
+    _lay(card, stage, by=by, rank=at, closed_at=closed_at, lost_reason=lost_reason, since=since).save()
     card.save_changed(*STAGE_FIELDS)
     return settle_outcome(card) if settle and (was_closed or not card.is_open) else Settled()
 
@@ -304,8 +311,11 @@ def _lay(
     rank: int,
     closed_at: datetime | None = None,
     lost_reason: str = "",
+    since: datetime | None = None,
 ) -> StageChange:
-    """Put the card into the stage in memory. Returns the line of its history, unsaved."""
+    """Put the card into the stage in memory. Returns the line of its history, unsaved. `since`: an undo goes
+    back to a stay that began then; what ends it counts the whole of it.
+    """
     now = clock.now()
     arrow = StageChange(
         opportunity=card,
@@ -316,7 +326,7 @@ def _lay(
         by=by.user,
         seconds_in_from=max(0, int((now - card.stage_entered_at).total_seconds())),
     )
-    card.stage, card.state, card.stage_entered_at = stage, OpportunityState(stage.kind), now
+    card.stage, card.state, card.stage_entered_at = stage, OpportunityState(stage.kind), since or now
     card.rank, card.closed_at, card.lost_reason = rank, closed_at, lost_reason
     return arrow
 

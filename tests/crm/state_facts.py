@@ -9,7 +9,7 @@ from crm.models import Contact, ContactPoint, FollowUp, Lead, MatchKey, Opportun
 
 Rows = dict[int, dict[str, Any]]
 # what tells of the way to a state, and not of the state
-TRACES = "version updated_at status_changed_at stage_entered_at last_event_at rank".split()
+TRACES = "version updated_at last_event_at rank".split()
 MODELS: tuple[type[models.Model], ...] = (Lead, Opportunity, FollowUp, Contact, ContactPoint, MatchKey)
 _FACTS = " UNION ALL ".join(
     f"SELECT '{model._meta.model_name}', id, (to_jsonb(row) - %(traces)s::text[])::text"
@@ -25,24 +25,29 @@ _ONE_STORY = """lead.merged_into_id IS NULL AND NOT EXISTS (SELECT FROM crm_merg
 RULES = {
     "a lead has a history that begins with it and ends with its status": f"""
         SELECT lead.id FROM crm_lead AS lead LEFT JOIN LATERAL (
-          SELECT to_status, at FROM crm_leadstatuschange WHERE lead_id = lead.id ORDER BY id DESC LIMIT 1
+          SELECT to_status FROM crm_leadstatuschange WHERE lead_id = lead.id ORDER BY id DESC LIMIT 1
         ) AS last ON true LEFT JOIN LATERAL (
           SELECT from_status FROM crm_leadstatuschange WHERE lead_id = lead.id ORDER BY id LIMIT 1
         ) AS first ON true
         WHERE {_ONE_STORY} AND (last.to_status IS DISTINCT FROM lead.status
-          OR last.at <> lead.status_changed_at OR first.from_status <> '')""",
-    "each line of a lead's history begins where the last one ended": f"""
-        SELECT id FROM (SELECT change.id, from_status, at, seconds_in_from,
-            lag(to_status) OVER story AS ended, lag(at) OVER story AS since
+          OR first.from_status <> '' OR NOT EXISTS (SELECT FROM crm_leadstatuschange AS began
+            WHERE began.lead_id = lead.id AND to_status = lead.status AND at = lead.status_changed_at))""",
+    "a line of a lead's history begins where the last one ended and counts the whole stay": f"""
+        SELECT id FROM (SELECT change.id, lead_id, from_status, at, seconds_in_from,
+            lag(to_status) OVER story AS ended
           FROM crm_leadstatuschange AS change JOIN crm_lead AS lead ON lead.id = change.lead_id
           WHERE {_ONE_STORY} WINDOW story AS (PARTITION BY lead_id ORDER BY change.id)) AS line
-        WHERE ended IS NOT NULL AND (ended <> from_status
-          OR seconds_in_from <> floor(extract(epoch FROM at - since)))""",
+        WHERE ended IS NOT NULL AND (ended <> from_status OR NOT EXISTS (
+          SELECT FROM crm_leadstatuschange AS began WHERE began.lead_id = line.lead_id AND began.id < line.id
+            AND began.to_status = line.from_status
+            AND line.seconds_in_from = floor(extract(epoch FROM line.at - began.at))))""",
     "an opportunity has a history that ends in its stage": """
         SELECT card.id FROM crm_opportunity AS card LEFT JOIN LATERAL (
-          SELECT to_stage_id, at FROM crm_stagechange WHERE opportunity_id = card.id ORDER BY id DESC LIMIT 1
+          SELECT to_stage_id FROM crm_stagechange WHERE opportunity_id = card.id ORDER BY id DESC LIMIT 1
         ) AS last ON true
-        WHERE last.to_stage_id IS DISTINCT FROM card.stage_id OR last.at <> card.stage_entered_at""",
+        WHERE last.to_stage_id IS DISTINCT FROM card.stage_id OR NOT EXISTS (
+          SELECT FROM crm_stagechange AS began WHERE began.opportunity_id = card.id
+            AND began.to_stage_id = card.stage_id AND began.at = card.stage_entered_at)""",
     "each move begins where the last one ended": """
         SELECT id FROM (SELECT id, from_stage_id, lag(to_stage_id) OVER story AS ended
           FROM crm_stagechange WINDOW story AS (PARTITION BY opportunity_id ORDER BY id)) AS line

@@ -104,7 +104,7 @@ def test_the_outcome_follows_the_opportunity(lead: Lead, rep: User):
 def facts(lead: Lead) -> list[Any]:
     """What people see of everything but the story."""
     fresh = Lead.objects.values().get(pk=lead.pk)
-    for trace in ("version", "updated_at", "status_changed_at"):
+    for trace in ("version", "updated_at"):
         del fresh[trace]
     live = [
         sorted(model.objects.live().values_list("pk", "search_text"))  # type: ignore[attr-defined]

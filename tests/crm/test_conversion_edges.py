@@ -32,7 +32,7 @@ def ask(name: str = "Ida Moss", email: str = "ida@moss.example") -> Lead:
 
 
 def rows(model: Any) -> list[dict[str, Any]]:
-    traces = ("version", "updated_at", "status_changed_at", "last_event_at")
+    traces = ("version", "updated_at", "last_event_at")
     return [
         {name: value for name, value in row.items() if name not in traces}
         for row in model.objects.order_by("pk").values()

@@ -57,6 +57,20 @@ def test_an_undo_is_a_line_of_its_own(noon: datetime):
     assert history(lead)[1:] == [("new", "disqualified", 0, "user"), ("disqualified", "new", 5, "user")]
 
 
+def test_an_undone_change_leaves_the_lead_its_status_since_before(noon: datetime):
+    admin = make_admin()
+    lead = receive_inquiry(channel="manual", payload={"name": "Ida"}, by=actor(admin)).lead
+    plan_next_action(lead.pk, by=actor(admin), at=noon + HOUR, kind="call")
+    with clock.frozen(noon + 240 * HOUR):
+        lead = disqualify_lead(lead.pk, by=actor(admin), reason="No garden")
+        undo(lead.undo_offer.public_id, by=actor(admin))
+    lead.refresh_from_db()
+    assert (lead.status, lead.status_changed_at) == ("working", noon)
+    with clock.frozen(noon + 480 * HOUR):
+        snooze_lead(lead.pk, by=actor(admin), until=noon + 500 * HOUR)
+    assert history(lead)[-1] == ("working", "nurturing", 480 * 3_600, "user"), "the whole stay"
+
+
 def asleep(noon: datetime) -> Lead:
     lead = receive_inquiry(channel="form", payload={"email": "ida@example.org"}, by=Actor.system()).lead
     snooze_lead(lead.pk, by=Actor.system(), until=noon + timedelta(days=9))

@@ -34,7 +34,7 @@ from tests.tables import state_of_tables
 
 pytestmark = pytest.mark.django_db
 SYSTEM = Actor.system()
-TRACES = {"version", "updated_at", "stage_entered_at", "last_event_at", "rank"}
+TRACES = {"version", "updated_at", "last_event_at", "rank"}
 Act = Callable[[int, Actor], Any]
 
 

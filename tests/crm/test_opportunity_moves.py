@@ -72,6 +72,20 @@ def test_a_move_is_kept_with_the_time_it_spent_before_and_can_be_taken_back(noon
     assert (card.stage.name, StageChange.objects.count()) == ("Qualified", 3)
 
 
+@pytest.mark.parametrize("act", [move_opportunity, win_opportunity])
+def test_a_card_whose_move_was_taken_back_lies_there_since_before(noon, stages, act):
+    rep = make_user()
+    card = make_card(by=actor(rep))
+    stage = {"stage": stages["Proposal"]} if act is move_opportunity else {}
+    with clock.frozen(noon + timedelta(days=10)):
+        undo(act(card.pk, by=actor(rep), **stage).undo_offer.public_id, by=actor(rep))
+    card.refresh_from_db()
+    assert card.stage_entered_at == noon
+    with clock.frozen(noon + timedelta(days=12)):
+        lose_opportunity(card.pk, by=actor(rep), reason="Too dear")
+    assert StageChange.objects.latest("pk").seconds_in_from == 12 * 86_400
+
+
 def test_an_opportunity_moves_among_pipelines_and_its_state_follows(stages):
     other = save_pipeline(None, by=actor(make_admin()), name="Upkeep")
     card = move_opportunity(make_card().pk, by=SYSTEM, stage=other.stages.first())
