@@ -23,6 +23,8 @@ def _icon(request: HttpRequest) -> HttpResponse:
     return redirect(static("img/mark.svg"))
 
 
+handler400 = "crm.web.base.bad_request"
+
 urlpatterns = [
     path("favicon.ico", _icon),
     path("accounts/signup/", _not_here),

@@ -13,15 +13,24 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
 from ai_agents.llm.base import CallRecord
 from ai_agents.models import AgentPool, AgentTask, Budget, BudgetCap
 from crm import events
+from crm.errors import OutOfBounds
 
 ALL = "all"
 REPLAY = "replay"  # the lab's own kind of work; it has no pool
 ZERO = Decimal(0)
 CALLS_PER_RUN = 2  # the call and its one repair: what is set aside for a task
+
+
+def refuse_finer(usd: Decimal, *, places: int, field: str) -> None:
+    """Raises OutOfBounds for more places than are kept: what is stored is what was asked for, or nothing."""
+    exponent = usd.normalize().as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > places:
+        raise OutOfBounds(_("Write at most %d places after the point.") % places, field=field)
 
 
 def day_of(task: AgentTask) -> date:

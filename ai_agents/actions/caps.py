@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from ai_agents.actions import budget, queue
+from ai_agents.actions.pools import PLACES as POOL_PLACES
 from ai_agents.actions.pools import set_pool
 from ai_agents.agents import NAMES
 from ai_agents.models import AgentPool, Budget, BudgetCap
@@ -20,6 +21,7 @@ from crm.models import Actor, ActorKind, User
 from crm.permissions import Verb, require
 
 MOST_USD = Decimal(100_000)
+PLACES = 6  # after the point
 USER = "user:"
 
 
@@ -56,6 +58,8 @@ def set_budget(scope: str, *, usd_day: Decimal | None, by: Actor) -> str:
         raise OutOfBounds(_("Choose an amount from 0 to 100,000 USD."), field="usd_day")
     kept = _kept_scope(scope)
     is_pools = AgentPool.objects.filter(kind=kept).exists()
+    if usd_day is not None:
+        budget.refuse_finer(usd_day, places=POOL_PLACES if is_pools else PLACES, field="usd_day")
     if is_pools:
         set_pool(kept, by=by, budget_day_usd=usd_day)
     elif usd_day is None:

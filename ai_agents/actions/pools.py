@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from ai_agents.actions import slots
+from ai_agents.actions.budget import refuse_finer
 from ai_agents.agents import AGENTS
 from ai_agents.models import AgentPool
 from crm import clock, events
@@ -20,6 +21,7 @@ from crm.permissions import Verb, require
 
 MOST_CONCURRENCY = 256
 MOST_RPM = 100_000
+PLACES = 4  # of a budget, after the point
 MOST_BUDGET_USD = 100_000
 PUMP_SLOTS = 1  # pumps that claim at a time; rows may be added for more machines
 
@@ -96,7 +98,10 @@ def _whole(field: str, value: Any, *, least: int, most: int) -> int:
 
 
 def _budget(value: Any) -> Decimal | None:
-    if value is None or (isinstance(value, Decimal) and value.is_finite() and 0 <= value <= MOST_BUDGET_USD):
+    if value is None:
+        return None
+    if isinstance(value, Decimal) and value.is_finite() and 0 <= value <= MOST_BUDGET_USD:
+        refuse_finer(value, places=PLACES, field="budget_day_usd")
         return value
     raise OutOfBounds(
         _("Choose an amount from 0 to %d US dollars, or none.") % MOST_BUDGET_USD, field="budget_day_usd"

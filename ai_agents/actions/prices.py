@@ -6,6 +6,7 @@ from decimal import Decimal
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from ai_agents.actions.budget import refuse_finer
 from ai_agents.llm.prices import SHIPPED
 from ai_agents.models import ModelPrice
 from crm.actions.audit import audit
@@ -16,6 +17,7 @@ from crm.plaintext import one_line
 
 SHIPPED_NOTE = "shipped: "
 MOST_USD = Decimal(10_000)  # per million tokens
+PLACES = 4
 PROVIDERS = ("deepinfra", "openai_compatible")
 
 
@@ -75,6 +77,7 @@ def set_price(
     for field, usd in prices.items():
         if not (usd.is_finite() and 0 <= usd <= MOST_USD):
             raise OutOfBounds(_("Choose an amount from 0 to 10,000 USD per million tokens."), field=field)
+        refuse_finer(usd, places=PLACES, field=field)
     text = one_line(note, 200).removeprefix(SHIPPED_NOTE)
     row, _made = ModelPrice.objects.update_or_create(
         provider=provider, model=model, valid_from=valid_from, defaults={**prices, "note": text}

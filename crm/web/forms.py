@@ -33,7 +33,8 @@ HONEYPOT = "website"
 SHOWN_AT, KEY, NEXT, CONSENT = "shown_at", "key", "next", "consent"
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 _OURS = {HONEYPOT, SHOWN_AT, KEY, NEXT, CONSENT, *UTM}  # names that are not the customer's
-_NO = {"", "0", "false", "no", "off", "0.0", "[]", "{}", "null"}
+# What says yes to the consent. Everything else is a no: who guesses here invents somebody's consent.
+AGREED = frozenset("1 on true yes y ok agree agreed accept accepted ja j oui si sí sì sim tak".split())
 _FORM_TYPES = {"application/x-www-form-urlencoded", "multipart/form-data"}
 _SALT = "crm.form"
 _KEY = re.compile(r"[0-9a-f-]{36}")
@@ -205,7 +206,7 @@ def _submission(request: HttpRequest, form: CaptureForm, sent: dict[str, str]) -
     return Submission(
         values={name: sent.get(name, "") for name in asked},
         unasked={name: text for name, text in sent.items() if name not in {*asked, *_OURS} and text},
-        has_agreed=sent.get(CONSENT, "").strip().lower() not in _NO,
+        has_agreed=sent.get(CONSENT, "").strip().lower() in AGREED,
         signals=Signals(honeypot=bool(sent.get(HONEYPOT, "")), filled_in_s=_filled_in_s(sent, form)),
         address=client_address(request),
         page=request.headers.get("Referer", "").partition("?")[0],

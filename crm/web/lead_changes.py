@@ -235,9 +235,9 @@ def _act(
     try:
         result = act()
     except CRMError as refused:
-        return _sheet(
-            request, one, template, {**context, "error": str(refused), "error_field": refused.field}
-        )
+        status = 200 if request.htmx else refused.status  # type: ignore[attr-defined] # htmx shows only what is 200
+        shown = {**context, "error": str(refused), "error_field": refused.field}
+        return _sheet(request, one, template, shown, status)
     say(request, done, undo=getattr(result, "undo_offer", None))
     if not request.htmx:  # type: ignore[attr-defined]
         return back(request, f"/leads/{one.public_id}/")

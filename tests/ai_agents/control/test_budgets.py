@@ -1,13 +1,18 @@
 """Caps of a day: for all, a kind, a person. What is over them is not called, and says why."""
 
+from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from io import StringIO
+from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from ai_agents.actions import budget, queue
 from ai_agents.actions.caps import budgets_now, set_budget
+from ai_agents.actions.pools import set_pool
+from ai_agents.actions.prices import set_price
 from ai_agents.actions.requests import request_analysis
 from ai_agents.models import AgentCall, AgentPool, AgentTask, Budget, BudgetCap, ModelPrice
 from crm import clock
@@ -129,3 +134,30 @@ def test_a_running_pump_stops_a_person_at_their_cap(engine: Engine, settings):
     assert row.reserved == 0
     assert engine.states() == {"done": AgentCall.objects.count(), "queued": 8 - AgentCall.objects.count()}
     assert set(AgentTask.objects.filter(state="queued").values_list("error", flat=True)) == {"over_budget"}
+
+
+@pytest.mark.django_db
+def test_what_is_finer_than_what_is_kept_is_refused_by_name_and_not_rounded():
+    fine, by, since = Decimal("1e-30"), Actor.system(), date(2026, 1, 1)
+    price = {"valid_from": since, "usd_in": Decimal("0.27"), "usd_out": Decimal(1), "by": by}
+    acts: dict[str, Callable[[], Any]] = {
+        "usd_day": lambda: set_budget("all", usd_day=fine, by=by),
+        "budget_day_usd": lambda: set_pool("follow_up", budget_day_usd=Decimal("0.123456789"), by=by),
+        "usd_cached": lambda: set_price("deepinfra", "a/b", usd_cached=Decimal("1e-20"), **price),
+    }
+    for field, act in acts.items():
+        with pytest.raises(CRMError, match="places after the point") as refused:
+            act()
+        assert refused.value.field == field
+    with pytest.raises(CRMError, match="at most 4 places"):
+        set_budget("follow_up", usd_day=Decimal("0.12345"), by=by)
+    assert not BudgetCap.objects.exists()
+    assert not ModelPrice.objects.filter(model="a/b").exists()
+    with pytest.raises(CommandError, match="places after the point"):
+        call_command("agents", "limits", "follow_up", "--budget", "0.123456789")
+    set_budget("all", usd_day=Decimal("0.123456000"), by=by)
+    set_pool("follow_up", budget_day_usd=Decimal("0.1234"), by=by)
+    set_price("deepinfra", "a/b", usd_cached=Decimal("0.0001"), **price)
+    assert BudgetCap.objects.get().usd_day == Decimal("0.123456")
+    assert AgentPool.objects.get(kind="follow_up").budget_day_usd == Decimal("0.1234")
+    assert ModelPrice.objects.get(model="a/b").usd_cached == Decimal("0.0001")

@@ -423,6 +423,48 @@ def test_half_a_character_in_json_is_kept_as_a_question_mark(name: str):
     assert Inquiry.objects.get().state == "created"
 
 
+NOES = (
+    "nein",
+    "n",
+    "no",
+    "0",
+    "false",
+    "non",
+    "nie",
+    "-1",
+    "none",
+    "disagree",
+    "not agreed",
+    "yes?",
+    "\u200bno",
+    "2",
+)
+YESES = ("1", "on", "TRUE", " yes ", "Ja", "oui", "s\u00ed", "si", "accepted")
+
+
+def test_only_what_says_yes_is_a_consent_and_the_rest_is_kept_without():
+    make_form(consent_text="You may answer me.")
+    wanted = send({**SENT, "consent": "on", "website": "spam"}).content
+    for number, word in enumerate((*NOES, *YESES)):
+        from_elsewhere = {"REMOTE_ADDR": f"198.51.100.{number}"}
+        answer = send({**SENT, "email": f"n{number}@firm.example", "consent": word}, **from_elsewhere)
+        assert (answer.status_code, answer.content) == (202, wanted), word
+        kept = Inquiry.objects.latest("pk")
+        assert kept.error == ("The consent is missing." if word in NOES else ""), word
+        assert kept.payload["consent"]["agreed"] is (word in YESES)
+    assert Consent.objects.count() == Lead.objects.count() == len(YESES)
+
+
+def test_a_form_above_the_limit_is_a_413_and_not_stored(settings: Any):
+    make_form()
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000
+    answer = send({**SENT, "message": "x" * 10_001})
+    assert answer.status_code == 413
+    assert "may hold at most" in answer.content.decode()
+    assert not Inquiry.objects.exists()
+    assert send({**SENT, "message": "x" * 9_000}).status_code == 202
+
+
 @pytest.mark.parametrize("nothing", [[], {}, 0.0])
 def test_an_empty_value_in_json_is_no_consent(nothing: Any):
     make_form(consent_text="You may write to me.")
