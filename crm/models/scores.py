@@ -51,7 +51,10 @@ class Score(Record):
     risks = models.JSONField(default=list, blank=True)
     missing = models.JSONField(default=list, blank=True)
     would_change = models.JSONField(
-        default=list, blank=True, help_text="what would change the judgement, in a few words each"
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="what would change the judgement, in a few words each",
     )
     dropped_factors = models.PositiveSmallIntegerField(
         default=0, help_text="factors whose quote was not found in the record"

@@ -42,8 +42,8 @@ def test_the_page_of_commands_holds_every_command_of_ours_once_and_no_other():
 
 def test_every_folder_of_code_is_in_the_table_of_the_architecture():
     page = (REPOSITORY / "docs" / "development" / "architecture.md").read_text()
-    named = set(re.findall(r"`((?:gardenos|crm|ai_agents)/[a-z]+)/", page)) | set(
-        re.findall(r"`([a-z]+)/`", page)
+    named = set(re.findall(r"`((?:gardenos|crm|ai_agents)/[a-z_]+)/", page)) | set(
+        re.findall(r"`([a-z_]+)/`", page)
     )
     for app in ("gardenos", "crm"):
         for folder in (REPOSITORY / app).iterdir():
