@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from crm import events
 from crm.actions.base import check_version, offer_undo, record_for_change, tell, undoable
 from crm.actions.card_search import find_cards_anew
-from crm.actions.custom_fields import checked_custom
+from crm.actions.custom_fields import checked_custom, refuse_missing
 from crm.actions.identity import FREE_MAIL, fold, identify, lock_identities, normalise_email, normalise_phone
 from crm.actions.intake import checked_country
 from crm.actions.ways import keys_of_ways, note_ways, put_ways_back
@@ -43,9 +43,16 @@ Identified = TypeVar("Identified", Account, Contact)
 
 @transaction.atomic
 def create_account(
-    *, by: Actor, name: str, owner: User | None = None, team: Team | None = None, **values: Any
+    *,
+    by: Actor,
+    name: str,
+    owner: User | None = None,
+    team: Team | None = None,
+    is_asked: bool = True,
+    **values: Any,
 ) -> Account:
     """A new organisation; `values` are of ACCOUNT_FIELDS. It is the maker's own unless an owner is given.
+    A person fills in the own fields that are needed, unless `is_asked` says that nobody asked for them.
 
     Raises PermissionRefused, InvalidValue naming the field. Publishes AccountChanged.
     """
@@ -53,6 +60,8 @@ def create_account(
     account = Account(owner=owner or by.user, team=team or _team_of(owner or by.user))
     _refuse_foreign_hands(by, account)
     _set(account, _checked_values(account, {"name": name, **values}, by=by))
+    if is_asked and by.user is not None:
+        refuse_missing(account.custom, "account")
     _hold_keys(_keys(account))
     account.save()
     _identify(account)
@@ -63,9 +72,16 @@ def create_account(
 
 @transaction.atomic
 def create_contact(
-    *, by: Actor, full_name: str, owner: User | None = None, team: Team | None = None, **values: Any
+    *,
+    by: Actor,
+    full_name: str,
+    owner: User | None = None,
+    team: Team | None = None,
+    is_asked: bool = True,
+    **values: Any,
 ) -> Contact:
     """A new person; `values` are of CONTACT_FIELDS. The maker's own unless an owner is given.
+    `is_asked`: as for `create_account`.
 
     Raises PermissionRefused, InvalidValue naming the field. Publishes ContactChanged.
     """
@@ -75,6 +91,8 @@ def create_contact(
     checked = _checked_values(contact, {"full_name": full_name, **values}, by=by)
     points = {name: checked.pop(name, "") for name in POINTS}
     _set(contact, checked)
+    if is_asked and by.user is not None:
+        refuse_missing(contact.custom, "contact")
     _hold_keys(_keys(contact, points))
     contact.save()
     for kind, raw in points.items():
@@ -225,7 +243,8 @@ def _checked_values(record: Account | Contact, values: dict[str, Any], *, by: Ac
 def _checked(record: Account | Contact, name: str, value: Any, *, by: Actor) -> Any:
     match name:
         case "custom":
-            checked = checked_custom(value, target=str(record._meta.model_name))
+            what = str(record._meta.model_name)
+            checked = checked_custom(value, target=what, is_asked=by.user is not None)
             return {**{key: old for key, old in record.custom.items() if key not in value}, **checked}
         case "do_not_contact":
             if not isinstance(value, bool):

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from crm import clock
 from crm.actions.capture_forms import CUSTOM
 from crm.actions.consents import record_consent
+from crm.actions.custom_fields import required_fields
 from crm.actions.identity import normalise_email
 from crm.actions.intake import process_inquiry, receive_public_inquiry
 from crm.actions.rates import count_hit, refuse_above
@@ -173,14 +174,27 @@ def form_behind(token: str) -> CaptureForm | None:
 
 def _lacks(form: CaptureForm, submission: Submission) -> list[str]:
     """What has to be there and is not, in words."""
+    own = needed_of(form)
     missing = [
         _("“%(label)s” (%(name)s) is missing.") % {"label": one["label"], "name": one["name"]}
         for one in form.fields
-        if one.get("is_required") and not submission.values.get(one["name"], "").strip()
+        if (one.get("is_required") or one["name"] in own)
+        and not submission.values.get(one["name"], "").strip()
     ]
     if form.consent_text and not submission.has_agreed:
         missing.insert(0, _("The consent is missing."))
     return missing
+
+
+def needed_of(form: CaptureForm) -> set[str]:
+    """Names of the own fields that the form asks for and that are needed everywhere; a yes or no is answered
+    by an empty box. One query, if the form asks for own fields.
+    """
+    asked = [one["name"].removeprefix(CUSTOM) for one in form.fields if one["name"].startswith(CUSTOM)]
+    if not asked:
+        return set()
+    fields = required_fields().filter(key__in=asked).exclude(type=FieldType.BOOLEAN)
+    return {f"{CUSTOM}{key}" for key in fields.values_list("key", flat=True)}
 
 
 def _payload(form: CaptureForm, submission: Submission) -> Payload:

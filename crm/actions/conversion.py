@@ -146,7 +146,7 @@ def _the_account(lead: Lead, given: Account | New | None, *, by: Actor) -> Accou
     domain = lead.match_keys.filter(kind=KeyKind.DOMAIN).values_list("value", flat=True).first() or ""
     values = {"name": lead.company, "domain": domain, "country": lead.country, **_hands(lead, by), **given}
     with _named("account"):
-        return create_account(by=by, **values)
+        return create_account(by=by, is_asked=False, **values)
 
 
 def _hands(lead: Lead, by: Actor) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _the_contact(
             **given,
         }
         with _named("contact"):
-            contact = create_contact(by=by, **values)
+            contact = create_contact(by=by, is_asked=False, **values)
         copy_ways(lead, contact)
         return contact, None
     try:
@@ -209,7 +209,9 @@ def _the_opportunity(
         **given,
     }
     with _named("opportunity"):
-        card = create_opportunity(by=by, lead=lead, account=account, primary_contact=contact, **values)
+        card = create_opportunity(
+            by=by, lead=lead, account=account, primary_contact=contact, is_asked=False, **values
+        )
     return card, None
 
 

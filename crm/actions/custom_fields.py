@@ -1,11 +1,12 @@
 """The customer's own fields: known keys, right types, and what becomes of values when a field changes."""
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from crm.errors import InvalidValue
@@ -17,8 +18,11 @@ MOST_FIELDS = 100  # of one target, retired ones included
 _YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def checked_custom(values: Any, target: str = "lead") -> dict[str, Any]:
-    """The values as they are stored. Raises InvalidValue naming `custom.<key>`. One query unless empty."""
+def checked_custom(values: Any, target: str = "lead", *, is_asked: bool = False) -> dict[str, Any]:
+    """The values as they are stored. With `is_asked` a person fills them in and empties no required one.
+
+    Raises InvalidValue naming `custom.<key>`. One query unless empty.
+    """
     if not isinstance(values, dict):
         raise InvalidValue(_("Write an object of field keys and values."), field="custom")
     if not values:
@@ -31,9 +35,32 @@ def checked_custom(values: Any, target: str = "lead") -> dict[str, Any]:
         if key not in known:
             raise InvalidValue(_("There is no field “%s”.") % str(key)[:60], field=f"custom.{str(key)[:60]}")
         if value in (None, ""):
+            if is_asked and known[key].is_required and known[key].is_active:
+                raise _is_needed(key, known[key].label)
             continue
         checked[key] = checked_value(known[key], value)
     return checked
+
+
+def required_fields(target: str = "lead") -> QuerySet[CustomField]:
+    """Those that a person has to fill in when they make such a record, in their order."""
+    return CustomField.objects.filter(target=target, is_required=True, is_active=True)
+
+
+def required_labels(target: str = "lead") -> dict[str, str]:
+    """Their labels, by key. One query."""
+    return dict(required_fields(target).values_list("key", "label"))
+
+
+def refuse_missing(custom: Mapping[str, Any] | None, target: str = "lead") -> None:
+    """Raises InvalidValue naming the first required field without a value. One query."""
+    for key, label in required_labels(target).items():
+        if (custom or {}).get(key) in (None, ""):
+            raise _is_needed(key, label)
+
+
+def _is_needed(key: str, label: str) -> InvalidValue:
+    return InvalidValue(_("“%s” is needed.") % label, field=f"custom.{key}")
 
 
 def checked_value(field: CustomField, value: Any) -> Any:

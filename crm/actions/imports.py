@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from crm import clock, events
 from crm.actions.audit import audit
 from crm.actions.base import check_version
+from crm.actions.custom_fields import required_labels
 from crm.actions.intake import default_source
 from crm.errors import CRMError, ImportRefused, TransitionRefused, UndoRefused
 from crm.imports import storing
@@ -101,7 +102,10 @@ def upload_import(
                     "made_source": is_new,
                 },
                 rows_total=seen.rows_in(stored.size_bytes),
-                warnings=[*seen.warnings, *warnings_for(guess, seen.columns, seen.empty_words)],
+                warnings=[
+                    *seen.warnings,
+                    *warnings_for(guess, seen.columns, seen.empty_words, required_labels()),
+                ],
                 analyse=ALL if seen.is_whole_file and seen.rows <= NO_ANALYSIS_FROM else NONE,
             )
             Job.objects.create(kind="import", created_by=by.user, import_job=job, cursor={"phase": OVER})
@@ -180,7 +184,7 @@ def map_import(
         job.options.pop(stale, None)
     job.warnings = [
         *job.options.get("header_warnings", ()),
-        *warnings_for(job.mapping, columns, job.options["empty_words"]),
+        *warnings_for(job.mapping, columns, job.options["empty_words"], required_labels()),
     ]
     job.state, job.error = ImportState.MAPPED, ""
     job.save_changed("mapping", "source", "policy", "options", "warnings", "state", "error")

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from crm import clock, events
 from crm.actions.base import tell
 from crm.actions.candidates import note_candidates
+from crm.actions.custom_fields import refuse_missing
 from crm.actions.identity import Identity, identify, lock_identities
 from crm.actions.lead_fields import LENGTHS as LENGTHS
 from crm.actions.lead_fields import UNSTORABLE, LeadFields
@@ -57,6 +58,7 @@ FILLED_LATER = (
     "mailing_address",
     "physical_address",
 )
+TYPED_IN = {Channel.MANUAL, Channel.PHONE, Channel.API}  # by somebody who can fill in what is needed
 FROM_CUSTOMER = {Channel.FORM, Channel.EMAIL, Channel.PHONE, Channel.API}
 
 
@@ -260,6 +262,8 @@ def _place(
     known, contact = bring_together(proof)
     if known:
         _learn(known, fields, identity, by=by, at=at)
+    if known is None and by.user is not None and inquiry.channel in TYPED_IN:
+        refuse_missing(fields.custom)
     lead = known or _new_lead(
         fields, identity, inquiry=inquiry, contact=contact, by=by, lead_id=lead_id, at=at
     )

@@ -88,7 +88,7 @@ def update_lead(lead_id: int, *, by: Actor, version: int | None = None, **change
         _hold_keys(lead_id, changes, by=by)
     lead = lead_for_change(lead_id, by=by)
     check_version(lead, version)
-    values = _checked_all(lead, changes)
+    values = _checked_all(lead, changes, by=by)
     before = {name: _current(lead, name) for name in values}
     changed = {name: value for name, value in values.items() if value != before[name]}
     if not changed:
@@ -136,7 +136,7 @@ def _hold_keys(lead_id: int, changes: dict[str, Any], *, by: Actor) -> None:
     lead = Lead.objects.visible_to(by).select_related("source").get(pk=lead_id)
     keys = _keys_of(lead)
     with suppress(InvalidValue):
-        values = _checked_all(lead, changes)
+        values = _checked_all(lead, changes, by=by)
         keys += identify(
             name=values.get("name", lead.name),
             company=values.get("company", lead.company),
@@ -156,20 +156,20 @@ def _country_of(lead: Lead, values: dict[str, Any] | None = None) -> str:
     return (values or {}).get("country", lead.country) or lead.source.default_country
 
 
-def _checked_all(lead: Lead, changes: dict[str, Any]) -> dict[str, Any]:
-    values = {name: _checked(lead, name, value) for name, value in changes.items()}
+def _checked_all(lead: Lead, changes: dict[str, Any], *, by: Actor) -> dict[str, Any]:
+    values = {name: _checked(lead, name, value, by=by) for name, value in changes.items()}
     if values.get("phone"):  # read as a number of the country that comes with it
         normalise_phone(values["phone"], _country_of(lead, values))
     return values
 
 
-def _checked(lead: Lead, name: str, value: Any) -> Any:
+def _checked(lead: Lead, name: str, value: Any, *, by: Actor) -> Any:
     if name == "est_value":
         return checked_amount(value)
     if name == "custom":
         if not isinstance(value, dict):
             raise InvalidValue(_("Write an object of field keys and values."), field="custom")
-        checked = checked_custom(value)
+        checked = checked_custom(value, is_asked=by.user is not None)
         kept = {key: old for key, old in lead.custom.items() if key not in value}
         return {**kept, **checked}
     text = "" if value is None else value

@@ -20,7 +20,7 @@ from crm.actions.base import (
     undoable,
 )
 from crm.actions.card_search import search_text_of
-from crm.actions.custom_fields import checked_custom
+from crm.actions.custom_fields import checked_custom, refuse_missing
 from crm.actions.intake import checked_amount, checked_currency
 from crm.actions.outcomes import restore_outcome, settle_lead, settle_outcome
 from crm.actions.pipelines import first_stage
@@ -68,10 +68,12 @@ def create_opportunity(
     team: Team | None = None,
     next_action_at: datetime | None = None,
     next_action_kind: str = "",
+    is_asked: bool = True,
     **values: Any,
 ) -> Opportunity:
     """A new opportunity on top of an open stage: the given one, or the first of the lead's source's pipeline
     or of the default one. `values` are of PLAIN. Owner, team and source are the lead's unless given.
+    A person fills in the own fields that are needed, unless `is_asked` says that nobody asked for them.
 
     A lead, account or contact must be visible to `by`; the contact's lifecycle becomes "opportunity", the
     outcome of a lead that none of its others has won is unknown again. Locks
@@ -95,7 +97,9 @@ def create_opportunity(
         stage_entered_at=clock.now(),
     )
     for field, value in {"name": name, **values}.items():
-        setattr(card, field, _checked(card, field, value))
+        setattr(card, field, _checked(card, field, value, by=by))
+    if is_asked and by.user is not None:
+        refuse_missing(card.custom, "opportunity")
     card.next_action_at, card.next_action_kind = _checked_plan(next_action_at, next_action_kind)
     _hold(lead, account, primary_contact)
     card.stage = hold_stage((stage or _stage_for(source)).pk)
@@ -184,7 +188,7 @@ def update_opportunity(
     _hold(None, related.get("account"), related.get("primary_contact"))
     card = opportunity_for_change(opportunity_id, by=by)
     check_version(card, version)
-    values = {name: _checked(card, name, value) for name, value in changes.items()}
+    values = {name: _checked(card, name, value, by=by) for name, value in changes.items()}
     before = {name: getattr(card, name) for name in values}
     changed = {name: value for name, value in values.items() if value != before[name]}
     if not changed:
@@ -430,8 +434,10 @@ def _refuse_unknown(values: dict[str, Any], names: tuple[str, ...]) -> None:
         raise InvalidValue(_("There is no field “%s” to change.") % unknown[0], field=unknown[0])
 
 
-def _checked(card: Opportunity, name: str, value: Any, *, whole: bool = False) -> Any:
-    """The value as it is stored. `whole`: `custom` replaces what there is."""
+def _checked(
+    card: Opportunity, name: str, value: Any, *, by: Actor | None = None, whole: bool = False
+) -> Any:
+    """The value as it is stored. `by`: who fills it in; `whole`: `custom` replaces what there is."""
     match name:
         case "amount":
             return checked_amount(value, field="amount")
@@ -450,7 +456,8 @@ def _checked(card: Opportunity, name: str, value: Any, *, whole: bool = False) -
                 raise InvalidValue(_("Choose pipeline, best case, commit or left out."), field=name)
             return value
         case "custom":
-            checked = checked_custom(value, target="opportunity")
+            is_asked = by is not None and by.user is not None
+            checked = checked_custom(value, target="opportunity", is_asked=is_asked)
             kept = {} if whole else {key: old for key, old in card.custom.items() if key not in value}
             return {**kept, **checked}
         case "account" | "primary_contact" | "source":

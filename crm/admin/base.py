@@ -58,7 +58,8 @@ class ActionForm(forms.ModelForm):
         cleaned = super().clean()
         refused: CRMError | None = getattr(self.request, "refused", None)
         if refused is not None:
-            self.add_error(refused.field if refused.field in self.fields else None, str(refused))
+            name = refused.field.partition(".")[0]  # custom.budget: that of the own fields
+            self.add_error(name if name in self.fields else None, str(refused))
         elif (
             self.instance.pk and SEEN in self.fields and self.cleaned_data.get(SEEN) != self.instance.version
         ):

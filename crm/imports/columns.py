@@ -292,11 +292,20 @@ def _share(cells: list[str], test: Any) -> float:
 
 
 def warnings_for(
-    mapping: Mapping[str, str], columns: Iterable[Column], empty_words: Iterable[str]
+    mapping: Mapping[str, str],
+    columns: Iterable[Column],
+    empty_words: Iterable[str],
+    required: Mapping[str, str],
 ) -> list[str]:
-    """What people should know about this mapping before they go on."""
+    """What people should know about this mapping before they go on. `required`: labels of the own fields that
+    a person has to fill in, by key.
+    """
     fields = set(mapping.values())
     found = []
+    for key, label in required.items():
+        if f"{CUSTOM}{key}" not in fields:
+            words = _("No column holds “%s”, which is needed. Leads come in without it.")
+            found.append(words % label)
     if not fields & set(IDENTIFYING):
         found.append(
             _(

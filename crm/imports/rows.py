@@ -83,8 +83,12 @@ class RowConverter:
         source: LeadSource,
         field_types: Mapping[str, str],
         empty_words: Iterable[str] = (),
+        required: Mapping[str, str] | None = None,
     ) -> None:
-        """`field_types`: types of the custom fields that exist already, by key."""
+        """`field_types`: types of the custom fields that exist already, by key; `required`: labels of those
+        that a person has to fill in.
+        """
+        self.required = required or {}
         self.source = source
         self.empty_words = frozenset(empty_words)
         self.targets = [
@@ -134,6 +138,8 @@ class RowConverter:
             self._put_fields(staged, texts)
         except InvalidValue as wrong:
             return self._failed(staged, row, str(wrong), field=wrong.field or current)
+        if missing := [label for key, label in self.required.items() if key not in staged.custom]:
+            staged.message = staged.message or _("“%s” is needed and not in this row.") % missing[0]
         staged.row_hash = hashlib.sha256(
             orjson.dumps([staged.fields, staged.custom, staged.outcome], option=orjson.OPT_SORT_KEYS)
         ).hexdigest()[:40]

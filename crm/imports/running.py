@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from crm import clock, events, progress
+from crm.actions.custom_fields import required_labels
 from crm.actions.identity import IMPORT_LOCK
 from crm.actions.tags import MOST_TAGS
 from crm.errors import ImportRefused
@@ -351,6 +352,7 @@ def converter_of(job: ImportJob) -> RowConverter:
         source=job.source,  # type: ignore[arg-type]
         field_types=dict(known.values_list("key", "type")),
         empty_words=job.options.get("empty_words", ()),
+        required=required_labels(),
     )
 
 

@@ -111,17 +111,18 @@ def _custom(lead: Lead) -> list[DetailField]:
     return [
         _custom_line(one, lead.custom.get(one.key))
         for one in known
-        if lead.custom.get(one.key) not in (None, "")
+        if lead.custom.get(one.key) not in (None, "") or (one.is_required and one.is_active)
     ]
 
 
 def _custom_line(one: CustomField, value: Any) -> DetailField:
-    line = DetailField(f"{CUSTOM}{one.key}", one.label, str(value), str(value))
+    text = "" if value is None else str(value)
+    line = DetailField(f"{CUSTOM}{one.key}", one.label, text, text)
     if one.type == FieldType.BOOLEAN:
         line.kind = "select"
         line.options = [("true", _("Yes")), ("false", _("No"))]
-        line.raw = "true" if value else "false"
-        line.shown = _("Yes") if value else _("No")
+        line.raw = "" if value is None else "true" if value else "false"
+        line.shown = dict(line.options).get(line.raw, "")
     elif one.type == FieldType.CHOICE:
         line.kind, line.options = "select", [(option, option) for option in one.options]
     elif one.type == FieldType.NUMBER:

@@ -144,13 +144,19 @@ def _fields(form: CaptureForm) -> list[dict[str, Any]]:
             "name": one["name"],
             "id": f"field-{number}",
             "label": one["label"],
-            "is_required": one.get("is_required", False),
+            "is_required": one.get("is_required", False) or _is_needed(one["name"], own),
             "autocomplete": _FILLS.get(one["name"], "off"),
             "most": _LONG.get(one["name"], 200),
             **_kind(one["name"], own.get(one["name"].removeprefix(CUSTOM))),
         }
         for number, one in enumerate(form.fields)
     ]
+
+
+def _is_needed(name: str, own: dict[str, CustomField]) -> bool:
+    """As actions.capture.needed_of says."""
+    field = own.get(name.removeprefix(CUSTOM)) if name.startswith(CUSTOM) else None
+    return bool(field and field.is_required and field.is_active and field.type != FieldType.BOOLEAN)
 
 
 def _kind(name: str, own: CustomField | None) -> dict[str, Any]:

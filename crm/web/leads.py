@@ -1,5 +1,6 @@
 """The list of leads, and making a new one."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
 from crm import clock
+from crm.actions.custom_fields import MAX_TEXT, required_fields, value_from_text
 from crm.actions.intake import receive_inquiry
 from crm.actions.lead_lists import COLUMNS, DAYS, SCORES, SORTS
 from crm.errors import CRMError
@@ -19,6 +21,8 @@ from crm.imports.values import typed_amount
 from crm.models import (
     OPEN_STATUSES,
     Channel,
+    CustomField,
+    FieldType,
     Layout,
     Lead,
     LeadSource,
@@ -185,7 +189,9 @@ def _choices(filters: LeadFilters) -> list[tuple[str, str, list[tuple[str, str, 
 
 
 class LeadForm(forms.Form):
-    """Shape only; the action knows the rules."""
+    """Shape only; the action knows the rules. `asked`: the own fields that are needed; each becomes a field
+    `custom.<key>`.
+    """
 
     name = forms.CharField(label=gettext_lazy("Name"), max_length=200, required=False)
     company = forms.CharField(label=gettext_lazy("Company"), max_length=200, required=False)
@@ -205,8 +211,10 @@ class LeadForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 4}),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, asked: Iterable[CustomField] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.asked = {f"custom.{one.key}": one for one in asked}
+        self.fields |= {name: _own_field(own) for name, own in self.asked.items()}
         kinds = {"email": ("email", "off"), "phone": ("tel", "off"), "est_value": ("text", "off")}
         for name, one in self.fields.items():
             one.widget.attrs["class"] = "input"
@@ -215,19 +223,43 @@ class LeadForm(forms.Form):
         self.fields["name"].widget.attrs["autofocus"] = True
         self.fields["est_value"].widget.attrs["inputmode"] = "decimal"
 
+    @property
+    def own_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.asked]
+
+    def values(self) -> dict[str, Any]:
+        """What was filled in, as the intake takes it. Raises InvalidValue naming the field."""
+        given = {name: value for name, value in self.cleaned_data.items() if value}
+        own = {one.key: value_from_text(one, given.pop(name)) for name, one in self.asked.items()}
+        if "est_value" in given:
+            amount, currency = typed_amount(given["est_value"])
+            given |= {"est_value": amount, **({"currency": currency} if currency else {})}
+        return given | ({"custom": own} if own else {})
+
+
+def _own_field(one: CustomField) -> forms.Field:
+    """An input for a field of the customer's own; its text is read by `value_from_text`."""
+    choices: list[tuple[str, Any]] = [(option, option) for option in one.options]
+    if one.type == FieldType.BOOLEAN:
+        choices = [("true", _("Yes")), ("false", _("No"))]
+    if one.type in {FieldType.BOOLEAN, FieldType.CHOICE}:
+        return forms.ChoiceField(label=one.label, choices=[("", "–"), *choices])
+    widgets = {FieldType.DATE: "date", FieldType.URL: "url"}
+    widget = forms.TextInput()
+    widget.input_type = widgets.get(FieldType(one.type), "text")
+    if one.type == FieldType.NUMBER:
+        widget.attrs["inputmode"] = "decimal"
+    return forms.CharField(label=one.label, max_length=MAX_TEXT, widget=widget)
+
 
 @screen
 @require_http_methods(["GET", "POST"])
 def lead_new(request: HttpRequest) -> HttpResponse:
     """A lead by hand: somebody called, or came to the stand."""
-    form = LeadForm(request.POST if request.method == "POST" else None)
+    form = LeadForm(request.POST if request.method == "POST" else None, asked=required_fields())
     if request.method == "POST" and form.is_valid():
-        values = {name: value for name, value in form.cleaned_data.items() if value}
         try:
-            if "est_value" in values:
-                amount, currency = typed_amount(values["est_value"])
-                values |= {"est_value": amount, **({"currency": currency} if currency else {})}
-            result = receive_inquiry(channel=Channel.MANUAL, payload=values, by=by(request))
+            result = receive_inquiry(channel=Channel.MANUAL, payload=form.values(), by=by(request))
         except CRMError as refused:
             form.add_error(refused.field if refused.field in form.fields else None, str(refused))
         else:

@@ -537,3 +537,13 @@ def test_own_fields_narrow_the_list_and_are_checked(token_caller: Any, django_as
     }.items():
         body = assert_problem(caller.get(f"/api/v1/leads/?{query}"), 400, "invalid")
         assert body["errors"][0]["field"] == name
+
+
+def test_what_lacks_a_required_own_field_or_empties_it_is_refused_by_its_name(api: Caller):
+    CustomField.objects.create(key="budget", label="Budget", type=FieldType.NUMBER, is_required=True)
+    assert fields(assert_problem(api.send("POST", URL, {"name": "Ida"}), 400, "invalid")) == ["custom.budget"]
+    made = api.send("POST", URL, {"name": "Ida", "custom": {"budget": 7}})
+    assert made.status_code == 201
+    address, etag = f"{URL}{made.json()['id']}/", {"If-Match": made["ETag"]}
+    emptied = api.send("PATCH", address, {"custom": {"budget": None}}, headers=etag)
+    assert fields(assert_problem(emptied, 400, "invalid")) == ["custom.budget"]

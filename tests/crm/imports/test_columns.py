@@ -76,12 +76,14 @@ def test_words_that_say_nothing_are_found_and_told(tmp_path):
     with Table(path, sniff(path)) as table:
         seen = profile(table)
     assert seen.empty_words == ["Select"]
-    assert any("Select" in text for text in warnings_for({"Name": "name"}, seen.columns, seen.empty_words))
+    assert any(
+        "Select" in text for text in warnings_for({"Name": "name"}, seen.columns, seen.empty_words, {})
+    )
 
 
 def test_a_file_without_an_identifying_column_is_warned_of(tmp_path):
     found = columns_of(tmp_path, "Name,City", "Ann,York")
-    warnings = warnings_for({"Name": "name"}, found.values(), [])
+    warnings = warnings_for({"Name": "name"}, found.values(), [], {})
     assert "No column holds an e-mail address" in warnings[0]
 
 
@@ -90,7 +92,8 @@ def test_numbers_that_may_be_read_two_ways_are_told(tmp_path):
     mapping = {name: column.guess for name, column in found.items()}
     assert mapping["Wert"] == "est_value"
     assert any(
-        "“12.500” in column “Wert” is read as 12500." in w for w in warnings_for(mapping, found.values(), [])
+        "“12.500” in column “Wert” is read as 12500." in w
+        for w in warnings_for(mapping, found.values(), [], {})
     )
 
 
@@ -108,7 +111,7 @@ def test_a_column_of_numbers_with_one_bad_cell_says_why_it_becomes_a_text(tmp_pa
     for bad, is_told in (("about 12", True), ("12", False)):
         lines = [f"Person {n},{cell}" for n, cell in enumerate([*cells, bad])]
         column = columns_of(tmp_path, "Name,Points", *lines)["Points"]
-        told = warnings_for({"Name": "name", "Points": "custom:points"}, [column], [])
+        told = warnings_for({"Name": "name", "Points": "custom:points"}, [column], [], {})
         assert any("becomes a text" in words and "“about 12”" in words for words in told) is is_told
         assert column.type == ("text" if is_told else "number")
-    assert not any("becomes a text" in words for words in warnings_for({"Name": "name"}, [column], []))
+    assert not any("becomes a text" in words for words in warnings_for({"Name": "name"}, [column], [], {}))
