@@ -88,6 +88,9 @@ def draft_on_request(event: events.DraftRequested) -> None:
         event.lead_id,
         by=Actor.of(user) if user else Actor.system(),
         purpose=event.purpose,
+        tone=event.tone,
+        length=event.length,
+        language=event.language,
         instruction=event.instruction,
         priority=ASKED_BY_A_PERSON,
     )

@@ -197,7 +197,10 @@ class DraftRequested:
     """Somebody asks an agent for a draft (a button, a rule)."""
 
     lead_id: int
-    purpose: str = "first_answer"
+    purpose: str = ""  # empty: told from what happened on the lead
+    tone: str = ""
+    length: str = ""
+    language: str = ""
     instruction: str = ""
     user_id: int | None = None
 

@@ -10,7 +10,8 @@ from ai_agents.actions.requests import ANALYSIS, DRAFT, request_drafts
 from ai_agents.agents.base import Finished
 from ai_agents.agents.facts import LeadFacts
 from ai_agents.models import AgentPool
-from crm.models import Actor, Channel, FollowUp, Inquiry, Lead, Purpose, ScoreSource
+from crm.actions.purposes import purposes_of
+from crm.models import Actor, Channel, FollowUp, Inquiry, Lead, ScoreSource
 
 PRIORITY = 3
 
@@ -37,10 +38,7 @@ def draft_for_promising(lead_ids: Iterable[int], known: Mapping[int, LeadFacts] 
         .exclude(Exists(FollowUp.objects.unsent().filter(lead=OuterRef("pk"))))
         .order_by("pk")
     )
-    purposes = {
-        pk: Purpose.FIRST_ANSWER if last_outbound_at is None else Purpose.OTHER
-        for pk, last_outbound_at in leads.values_list("pk", "last_outbound_at")
-    }
+    purposes = purposes_of(list(leads.values_list("pk", flat=True)))
     return request_drafts(purposes, by=Actor.system(), priority=PRIORITY, known=known or {})
 
 

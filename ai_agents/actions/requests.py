@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from django.db import models, transaction
 from django.db.models import Q
@@ -11,14 +10,16 @@ from django.utils.translation import gettext as _
 
 from ai_agents.actions import budget, queue
 from ai_agents.actions.prompts import prompt_in_use
+from ai_agents.actions.wishes import as_params, checked_wishes, wishes_of
 from ai_agents.agents import AGENTS, FollowUpAgent
 from ai_agents.agents.base import Asked
 from ai_agents.agents.facts import LeadFacts, RecordFacts
+from ai_agents.agents.follow_up import in_their_language
 from ai_agents.llm.providers import current_provider
 from ai_agents.models import AgentTask, TaskState
 from crm import events
 from crm.errors import AIUnavailable, OutOfBounds
-from crm.models import Actor, Lead, Opportunity, Purpose
+from crm.models import Actor, FollowUp, Lead, Opportunity
 from crm.permissions import Verb, require
 
 ANALYSIS, DRAFT = "lead_analysis", "follow_up"
@@ -38,23 +39,36 @@ def request_analysis(lead_id: int, *, by: Actor, priority: int = 5) -> AgentTask
 
 
 def request_draft(
-    lead_id: int, *, by: Actor, purpose: str = "first_answer", instruction: str = "", priority: int = 5
+    lead_id: int,
+    *,
+    by: Actor,
+    purpose: str = "",
+    tone: str = "",
+    length: str = "",
+    language: str = "",
+    instruction: str = "",
+    priority: int = 5,
 ) -> AgentTask | None:
-    """Queue a follow-up draft. As request_analysis; `instruction` (up to 500 characters) is part of what
-    is asked.
+    """Queue a follow-up draft. As request_analysis; what is wished for is part of what is asked.
+
+    `purpose`, `tone`, `length` and `language` are values of the enumerations of those names; an empty purpose
+    is told from what happened on the lead (crm.actions.purposes), an empty language is the customer's.
+    `instruction` has up to 500 characters. Raises OutOfBounds naming the field.
     """
-    if purpose not in Purpose.values:
-        raise OutOfBounds(_("Choose a purpose from the list."), field="purpose")
-    if len(instruction) > 500:
-        raise OutOfBounds(_("An instruction may have 500 characters."), field="instruction")
-    if "\0" in instruction:
-        raise OutOfBounds(_("This text holds characters that cannot be stored."), field="instruction")
-    params = _wishes(purpose, instruction)
+    wanted = {
+        "purpose": purpose, "tone": tone, "length": length, "language": language, "instruction": instruction
+    }  # fmt: skip
+    params = checked_wishes(lead_id, wanted)
     return request_run(DRAFT, Asked(lead_id, params=params, priority=priority), by=by)
 
 
-def _wishes(purpose: str, instruction: str = "") -> dict[str, Any]:
-    return {"purpose": str(purpose), "instruction": instruction}
+def request_rewrite(follow_up: FollowUp, *, by: Actor, priority: int = 5, **changes: str) -> AgentTask | None:
+    """Queue another draft in place of this one, with the wishes it was asked for, save for those given.
+
+    An empty wish that is given takes the old one back. Raises as request_draft.
+    """
+    wanted = wishes_of(follow_up) | changes
+    return request_draft(follow_up.lead_id, by=by, priority=priority, **wanted)
 
 
 @transaction.atomic
@@ -84,7 +98,7 @@ def request_drafts(
     for group in (purposes.keys() & known.keys(), purposes.keys() - known.keys()):
         leads = sorted(group)
         wanted = [
-            _new_task(DRAFT, Asked(lead_id, params=_wishes(purposes[lead_id]), priority=priority), by)
+            _new_task(DRAFT, Asked(lead_id, params=as_params(purposes[lead_id]), priority=priority), by)
             for lead_id in leads
         ]
         agent = FollowUpAgent()
@@ -93,7 +107,7 @@ def request_drafts(
             for lead_id, task in zip(leads, wanted, strict=True)
             if lead_id in known
         ]
-        created += _insert(wanted, facts or None, skip_done=True)
+        created += _insert(wanted, in_their_language(facts) if facts else None, skip_done=True)
     queue.supersede(created)
     events.publish_all([events.AgentTaskQueued(task.pk, DRAFT, task.lead_id) for task in created])
     return len(created)
@@ -163,7 +177,7 @@ def _new_task(kind: str, asked: Asked, by: Actor) -> AgentTask:
 
 
 def _insert(
-    tasks: Sequence[AgentTask], known: Sequence[RecordFacts] | None = None, *, skip_done: bool
+    tasks: Sequence[AgentTask], known: Sequence[RecordFacts | None] | None = None, *, skip_done: bool
 ) -> list[AgentTask]:
     """Insert those that are not there yet; the unique index decides between callers at the same moment.
 

@@ -47,10 +47,30 @@ class AssessmentAnswer(Answer):
     would_change: Annotated[list[Line], Field(max_length=4, default_factory=list)]  # since lead_analysis.v2
 
 
-class DraftAnswer(Answer):
-    """What FollowUpAgent must answer."""
+Subject = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=150)]
 
-    subject: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=150)]
+
+class Sentence(Answer):
+    """One sentence of a draft, and the facts that it rests on."""
+
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
+    facts: Annotated[list[FactId], Field(max_length=8)]
+
+
+Paragraph = Annotated[list[Sentence], Field(min_length=1, max_length=20)]
+
+
+class DraftAnswer(Answer):
+    """What FollowUpAgent must answer since follow_up.v2."""
+
+    subject: Subject
+    paragraphs: Annotated[list[Paragraph], Field(min_length=1, max_length=15)]
+
+
+class FirstDraftAnswer(Answer):
+    """What follow_up.v1 asks for: marks for the whole, none for its sentences."""
+
+    subject: Subject
     body: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4_000)]
     facts_used: Annotated[list[FactId], Field(max_length=20)]
 

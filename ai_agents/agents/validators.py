@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from ai_agents.agents.answers import DraftAnswer
-from ai_agents.agents.facts import LeadFacts
+from ai_agents.agents.facts import Fact, LeadFacts
+from ai_agents.agents.languages import language_of
 from ai_agents.agents.leaks import leaks_in
 from ai_agents.agents.vocabulary import (
     AGREEMENT,
@@ -22,8 +22,8 @@ from ai_agents.agents.vocabulary import (
     SCRIPTS,
 )
 from ai_agents.prompts import Prompt
+from crm.models import MOST_WORDS, Language, Length
 
-MOST_WORDS = 150
 PLACEHOLDER = re.compile(r"\{\{(first_name|company)\}\}")
 
 _HEADER_LINE = re.compile(
@@ -37,6 +37,8 @@ _AMOUNT = re.compile(
 )
 _PERCENT = re.compile(r"\d[\d.,]{0,10} ?(?:%|per ?cent\b|percent\b|prozent\b)", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_](?:[\w'’]|-(?=\w))*")
+# An end of four letters or more: "Mr. Ash", "z. B. Eichen" and "am 10. Mai" are no ends.
+_BETWEEN_SENTENCES = re.compile(r"(?:[^\W\d_]{4}|[)\"'”’])[.][\"'”’)]*\s+(\S)|[!?][\"'”’)]*\s+(\S)|\n\s*(\n)")
 _SENTENCE_END = re.compile(r"[.!?:;…]+[\"'”’)]*\s+|\n+\s*|[–—•]\s*")
 
 
@@ -48,14 +50,13 @@ class Grounds:
     ours: str
 
     @classmethod
-    def of(cls, facts: LeadFacts, allowed: Iterable[str] = ()) -> "Grounds":
+    def of(cls, facts: Iterable[Fact], instruction: str, allowed: Iterable[str] = ()) -> "Grounds":
         """`allowed`: names of products, services or the sender that a draft may use. Today's date is no
         fact.
         """
-        ours = " \n".join(
-            [facts.instruction, *allowed, *(fact.seen.text for fact in facts.facts if fact.is_ours)]
-        )
-        theirs = " \n".join(fact.shown for fact in facts.facts if not fact.is_ours)
+        facts = list(facts)
+        ours = " \n".join([instruction, *allowed, *(fact.seen.text for fact in facts if fact.is_ours)])
+        theirs = " \n".join(fact.shown for fact in facts if not fact.is_ours)
         return cls(said=f"{ours}\n{theirs}", ours=ours)
 
     @cached_property
@@ -78,36 +79,62 @@ class Grounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence and the ids of the facts it is said to rest on."""
+
+    text: str
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A model's draft, with placeholders still in place. `sentences` is empty where the prompt asks for no
+    marks (follow_up.v1).
+    """
+
+    subject: str
+    body: str
+    facts_used: tuple[str, ...]
+    sentences: tuple[Said, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
-    """The texts under test, with placeholders still in place."""
+    """The texts under test."""
 
     subject: str
     body: str
     facts: LeadFacts
     grounds: Grounds
+    written: Written
+    allowed: tuple[str, ...] = ()
 
     @property
     def plain(self) -> str:
         """Subject and body without placeholders."""
         return PLACEHOLDER.sub(" ", f"{self.subject}\n{self.body}")
 
+    @property
+    def is_german(self) -> bool:
+        return len(GERMAN.findall(self.plain)) >= 4
+
 
 def problems_of(
-    answer: DraftAnswer, facts: LeadFacts, *, prompt: Prompt, allowed: Iterable[str] = ()
+    written: Written, facts: LeadFacts, *, prompt: Prompt, allowed: Iterable[str] = ()
 ) -> dict[str, str]:
     """Reason code -> sentence for the model, of every rule the draft breaks. Empty is good."""
-    draft = Draft(answer.subject, answer.body, facts, Grounds.of(facts, allowed))
+    allowed = tuple(allowed)
+    grounds = Grounds.of(facts.facts, facts.instruction, allowed)
+    draft = Draft(written.subject, written.body, facts, grounds, written, allowed)
     found = leaks_in(draft.plain, prompt=prompt)
-    found |= {name: said for name, rule in RULES.items() if (said := rule(draft))}
-    if unknown := [fact_id for fact_id in answer.facts_used if not facts.by_id(fact_id)]:
-        found["unknown_fact"] = f"facts_used names {len(unknown)} facts that are not in the record"
-    return found
+    return found | {name: said for name, rule in RULES.items() if (said := rule(draft))}
 
 
 # --- the rules
 def _length(draft: Draft) -> str:
     words = len(draft.body.split())
-    return f"the body has {words} words, at most {MOST_WORDS} are allowed" if words > MOST_WORDS else ""
+    most = MOST_WORDS[Length(draft.facts.asked.get("length") or Length.LONG)]
+    return f"the body has {words} words, at most {most} are allowed" if words > most else ""
 
 
 def _subject(draft: Draft) -> str:
@@ -154,42 +181,60 @@ def _agreements(draft: Draft) -> str:
 
 
 def _amounts(draft: Draft) -> str:
-    amounts = {frozenset(_numbers(amount)) for amount in _AMOUNT.findall(draft.plain)}
-    if any(not amount & draft.grounds.amounts for amount in amounts):
-        return "state an amount of money only if we wrote it ourselves"
-    return ""
+    is_wrong = "amount" in _claims(draft.plain, draft.grounds, is_german=draft.is_german)
+    return "state an amount of money only if we wrote it ourselves" if is_wrong else ""
 
 
 def _percentages(draft: Draft) -> str:
-    said = [frozenset(_numbers(percent)) for percent in _PERCENT.findall(draft.plain)]
-    return (
-        "no percentage that is not in the facts"
-        if any(not one & draft.grounds.percents for one in said)
-        else ""
-    )
+    is_wrong = "percentage" in _claims(draft.plain, draft.grounds, is_german=draft.is_german)
+    return "no percentage that is not in the facts" if is_wrong else ""
 
 
 def _figures(draft: Draft) -> str:
-    said = [_readings(number) for number in _NUMBER.findall(draft.plain)]
-    return (
-        "no number that is not in the facts" if any(not one & draft.grounds.numbers for one in said) else ""
-    )
+    is_wrong = "number" in _claims(draft.plain, draft.grounds, is_german=draft.is_german)
+    return "no number that is not in the facts" if is_wrong else ""
 
 
 def _dates(draft: Draft) -> str:
-    said = {_folded(word) for word in _WORD.findall(draft.plain)} & DATE_WORDS
-    return "no weekday, month or date that is not in the facts" if said - draft.grounds.words else ""
+    is_wrong = "date" in _claims(draft.plain, draft.grounds, is_german=draft.is_german)
+    return "no weekday, month or date that is not in the facts" if is_wrong else ""
 
 
 def _names(draft: Draft) -> str:
-    if any(not draft.grounds.words.issuperset(group) for group in _capitalised(draft.plain)):
-        return "no name of a person, company, product or place that is not in the facts"
-    return ""
+    is_wrong = "name" in _claims(draft.plain, draft.grounds, is_german=draft.is_german)
+    return "no name of a person, company, product or place that is not in the facts" if is_wrong else ""
 
 
-def _script(draft: Draft) -> str:
+def _known_marks(draft: Draft) -> str:
+    unknown = [fact_id for fact_id in draft.written.facts_used if not draft.facts.by_id(fact_id)]
+    return f"{len(unknown)} of the facts named are not in the record" if unknown else ""
+
+
+def _marks(draft: Draft) -> str:
+    """Each sentence's figures, dates and names stand in the facts that it names, not in just any."""
+    missing: dict[str, None] = {}
+    for said in draft.written.sentences:
+        text = PLACEHOLDER.sub(" ", said.text)
+        named = [fact for fact in draft.facts.facts if fact.id in said.facts]
+        own = Grounds.of(named, draft.facts.instruction, draft.allowed)
+        founded = _claims(text, draft.grounds, is_german=draft.is_german)
+        missing |= dict.fromkeys(_claims(text, own, is_german=draft.is_german) - founded)
+    if not missing:
+        return ""
+    return f"a sentence with {_listed(sorted(missing))} must list the fact that says so"
+
+
+def _single_sentences(draft: Draft) -> str:
+    several = any(_goes_on(said.text) for said in draft.written.sentences)
+    return 'each "text" is exactly one sentence' if several else ""
+
+
+def _language(draft: Draft) -> str:
     said, known = _scripts(draft.plain), _scripts(draft.grounds.said) | {"Latin"}
-    return "write in the language of the customer" if said - known else ""
+    if said - known:
+        return "write in the language of the customer"
+    wanted, found = draft.facts.asked.get("language", ""), language_of(draft.body)
+    return f"write in {Language(wanted).name.title()}" if wanted and found not in {"", wanted} else ""
 
 
 RULES: dict[str, Callable[[Draft], str]] = {
@@ -206,26 +251,57 @@ RULES: dict[str, Callable[[Draft], str]] = {
     "number": _figures,
     "date": _dates,
     "name": _names,
-    "language": _script,
+    "unknown_fact": _known_marks,
+    "unmarked": _marks,
+    "several_sentences": _single_sentences,
+    "language": _language,
 }
 
 
 # --- reading texts
+def _claims(text: str, grounds: Grounds, *, is_german: bool) -> set[str]:
+    """The sorts of claims in the text that these grounds do not hold."""
+    amounts = {frozenset(_numbers(amount)) for amount in _AMOUNT.findall(text)}
+    percents = [frozenset(_numbers(percent)) for percent in _PERCENT.findall(text)]
+    figures = [_readings(number) for number in _NUMBER.findall(text)]
+    dates = {_folded(word) for word in _WORD.findall(text)} & DATE_WORDS
+    wrong = {
+        "amount": any(not one & grounds.amounts for one in amounts),
+        "percentage": any(not one & grounds.percents for one in percents),
+        "number": any(not one & grounds.numbers for one in figures),
+        "date": bool(dates - grounds.words),
+        "name": any(not grounds.words.issuperset(group) for group in _capitalised(text, is_german=is_german)),
+    }
+    return {sort for sort, is_wrong in wrong.items() if is_wrong}
+
+
+def _listed(words: list[str]) -> str:
+    articles = {"amount": "an amount"}
+    return " or ".join(articles.get(word, f"a {word}") for word in words)
+
+
 def _sentences(text: str) -> Iterator[str]:
     for line in text.splitlines():
         yield from (said.strip() for said in re.split(r"(?<=[.!?])\s+", line) if said.strip())
+
+
+def _goes_on(text: str) -> bool:
+    """Whether another sentence begins in the text."""
+    return any(
+        match[2] or match[3] or match[1].isupper() or match[1] == "{"
+        for match in _BETWEEN_SENTENCES.finditer(text)
+    )
 
 
 def _folded(word: str) -> str:
     return word.replace("’", "'").casefold().removesuffix("'s")
 
 
-def _capitalised(text: str) -> Iterator[set[str]]:
+def _capitalised(text: str, *, is_german: bool) -> Iterator[set[str]]:
     """Words with a capital that do not begin a sentence. In German, where every noun has one, pairs of
     them.
     """
     starts = {0} | {match.end() for match in _SENTENCE_END.finditer(text)}
-    is_german = len(GERMAN.findall(text)) >= 4
     before: re.Match[str] | None = None
     for match in _WORD.finditer(text):
         has_capital = match[0][0].isupper() and match.start() not in starts

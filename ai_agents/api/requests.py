@@ -1,5 +1,5 @@
-"""Asking an agent about one record: any kind of agent, analyse a lead, rewrite a follow-up, review an
-opportunity.
+"""Asking an agent about one record: any kind of agent, analyse a lead, draft or rewrite a follow-up, review
+an opportunity.
 """
 
 from dataclasses import replace
@@ -15,12 +15,24 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ai_agents.actions.requests import request_analysis, request_draft, request_run
+from ai_agents.actions.requests import request_analysis, request_draft, request_rewrite, request_run
+from ai_agents.actions.wishes import LONGEST_INSTRUCTION
 from ai_agents.agents import AGENTS
 from ai_agents.agents.base import work_on
 from ai_agents.api.documents import RequestedSerializer, ReviewSerializer, review_document, task_document
 from crm.api.base import ApiView, StrictSerializer, TextField, WholeNumberField, actor_of, checked_body
-from crm.models import Actor, Direction, FollowUp, Lead, Message, Opportunity
+from crm.models import (
+    Actor,
+    Direction,
+    FollowUp,
+    Language,
+    Lead,
+    Length,
+    Message,
+    Opportunity,
+    Purpose,
+    Tone,
+)
 
 
 class AnalyseSerializer(StrictSerializer):
@@ -29,10 +41,20 @@ class AnalyseSerializer(StrictSerializer):
     priority = WholeNumberField(min_value=0, max_value=9, required=False)
 
 
-class RewriteSerializer(StrictSerializer):
-    """What should be different."""
+class WishesSerializer(StrictSerializer):
+    """How a draft is wanted. What is left out is chosen: the purpose by what happened on the lead, the
+    language by how the customer writes.
+    """
 
-    instruction = TextField(max_length=500, required=False, allow_blank=True)
+    purpose = serializers.ChoiceField(Purpose.choices, required=False, allow_blank=True)
+    tone = serializers.ChoiceField(Tone.choices, required=False, allow_blank=True)
+    length = serializers.ChoiceField(Length.choices, required=False, allow_blank=True)
+    language = serializers.ChoiceField(Language.choices, required=False, allow_blank=True)
+    instruction = TextField(max_length=LONGEST_INSTRUCTION, required=False, allow_blank=True)
+
+
+class RewriteSerializer(WishesSerializer):
+    """What should be different. What is left out stays as the draft was asked for."""
 
 
 class AgentRunSerializer(AnalyseSerializer):
@@ -104,6 +126,21 @@ class AnalyseView(ApiView):
         return Response({"task": task_document(task)}, status=202)
 
 
+class DraftView(ApiView):
+    """Ask for the draft of a message to a lead. It waits for a person's approval under `/follow-ups/`."""
+
+    @extend_schema(
+        summary="Draft a follow-up", request=WishesSerializer, responses={202: RequestedSerializer}
+    )
+    def post(self, request: Request, public_id: UUID) -> Response:
+        by = actor_of(request)
+        lead = Lead.objects.visible_to(by).filter(public_id=public_id).first()
+        if lead is None:
+            raise Http404
+        task = request_draft(lead.pk, by=by, **checked_body(request, WishesSerializer))
+        return Response({"task": task_document(task)}, status=202)
+
+
 class RewriteView(ApiView):
     """Ask for another draft of a follow-up. The old one stays until the new one is there."""
 
@@ -115,6 +152,5 @@ class RewriteView(ApiView):
         follow_up = FollowUp.objects.visible_to(by).filter(public_id=public_id).first()
         if follow_up is None:
             raise Http404
-        wishes = checked_body(request, RewriteSerializer)
-        task = request_draft(follow_up.lead_id, by=by, purpose=follow_up.purpose, **wishes)
+        task = request_rewrite(follow_up, by=by, **checked_body(request, RewriteSerializer))
         return Response({"task": task_document(task)}, status=202)

@@ -15,7 +15,7 @@ from ai_agents.api.agents import (
 )
 from ai_agents.api.calls import CallView, LeadCallsViewSet
 from ai_agents.api.costs import BudgetsView, CostsView
-from ai_agents.api.requests import AgentRunView, AnalyseView, ReviewView, RewriteView
+from ai_agents.api.requests import AgentRunView, AnalyseView, DraftView, ReviewView, RewriteView
 from ai_agents.api.scoring import ScoringView
 
 app_name = "ai_agents_api"
@@ -37,5 +37,6 @@ urlpatterns = [
     path("opportunities/<uuid:public_id>/review/", ReviewView.as_view(), name="opportunity_review"),
     path("leads/<uuid:public_id>/calls/", LeadCallsViewSet.as_view({"get": "list"}), name="lead_calls"),
     path("leads/<uuid:public_id>/analyse/", AnalyseView.as_view(), name="lead_analyse"),
+    path("leads/<uuid:public_id>/draft/", DraftView.as_view(), name="lead_draft"),
     path("follow-ups/<uuid:public_id>/rewrite/", RewriteView.as_view(), name="follow_up_rewrite"),
 ]

@@ -91,6 +91,19 @@ QUESTIONS = (
     "When would be a good time for a short call to plan a visit?",
     "Would a morning or an afternoon suit you better for a first visit?",
 )
+# Subject, greeting, opening and question for customers who write in these.
+ABROAD = {
+    "de": ("Ihr Garten", "Guten Tag", "vielen Dank für Ihre Nachricht zu Ihrem Garten.",
+           "Wann dürfen wir uns den Garten mit Ihnen ansehen?"),
+    "fr": ("Votre jardin", "Bonjour", "merci pour votre message au sujet de votre jardin.",
+           "Quand pouvons-nous venir voir le jardin avec vous ?"),
+    "es": ("Su jardín", "Hola", "gracias por su mensaje sobre el jardín.",
+           "¿Cuándo podemos ver el jardín con usted?"),
+    "it": ("Il suo giardino", "Buongiorno", "grazie per il suo messaggio sul giardino.",
+           "Quando possiamo vedere il giardino con lei?"),
+    "nl": ("Uw tuin", "Hallo", "bedankt voor uw bericht over de tuin.",
+           "Wanneer kunnen wij de tuin met u bekijken?"),
+}  # fmt: skip
 SUBJECTS = ("Your {topic}", "About your {topic}", "Next step for your {topic}")
 
 
@@ -194,20 +207,31 @@ def _joined(labels: list[str]) -> str:
 def draft(asked: Asked) -> dict[str, Any]:
     """A follow-up without a figure, a name or a promise that the facts do not hold."""
     topic, source = _topic(asked.facts)
-    pick = asked.digest
-    body = "\n\n".join(
-        [
-            "Hello {{first_name}}," if asked.has_first_name else "Hello,",
-            OPENINGS[pick[1] % len(OPENINGS)].format(topic=f"your {topic}"),
-            MIDDLES[pick[2] % len(MIDDLES)],
-            QUESTIONS[pick[3] % len(QUESTIONS)],
-        ]
-    )
-    return {
-        "subject": SUBJECTS[pick[4] % len(SUBJECTS)].format(topic=topic),
-        "body": body,
-        "facts_used": [source] if source else [],
-    }
+    pick, marks = asked.digest, [source] if source else []
+    subject = SUBJECTS[pick[4] % len(SUBJECTS)].format(topic=topic)
+    opening = OPENINGS[pick[1] % len(OPENINGS)].format(topic=f"your {topic}")
+    greeting = "Hello"
+    body = [opening, MIDDLES[pick[2] % len(MIDDLES)], QUESTIONS[pick[3] % len(QUESTIONS)]]
+    if (language := str(asked.more.get("language", ""))) in ABROAD:
+        subject, greeting, opening, question = ABROAD[language]
+        body = [opening, question]
+    if asked.more.get("length") == "short":
+        body = [body[0], body[-1]]
+    greeting += " {{first_name}}," if asked.has_first_name else ","
+    if '"paragraphs"' not in asked.system:  # follow_up.v1
+        return {"subject": subject, "body": "\n\n".join([greeting, *body]), "facts_used": marks}
+    paragraphs = [
+        [_sentence(said, marks if text == opening else []) for said in _split(text)] for text in body
+    ]
+    return {"subject": subject, "paragraphs": [[_sentence(greeting, [])], *paragraphs]}
+
+
+def _sentence(text: str, facts: list[str]) -> dict[str, Any]:
+    return {"text": text, "facts": facts}
+
+
+def _split(text: str) -> list[str]:
+    return re.split(r"(?<=[.!?]) ", text)
 
 
 def _topic(facts: tuple[dict[str, str], ...]) -> tuple[str, str]:

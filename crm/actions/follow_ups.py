@@ -1,6 +1,7 @@
 """Follow-ups: drafted, written, edited, dismissed, out of date. Approving is in `approvals`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -31,6 +32,8 @@ from crm.models import Actor, ActorKind, FollowUp, FollowUpState, Lead, Purpose,
 from crm.permissions import Verb
 
 __all__ = [
+    "DraftWishes",
+    "Mark",
     "RejectReason",
     "approve_follow_up",
     "blank_message",
@@ -60,6 +63,24 @@ class RejectReason(models.TextChoices):
     OTHER = "other", gettext_lazy("Something else")
 
 
+@dataclass(frozen=True, slots=True)
+class DraftWishes:
+    """How a draft was asked for: what its rewrite starts from. Values of Tone, Length, Language, or ""."""
+
+    tone: str = ""
+    length: str = ""
+    language: str = ""
+    instruction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A sentence as it stands in the draft, and the ids (of `facts_used`) of what it rests on."""
+
+    text: str
+    facts: tuple[str, ...]
+
+
 @transaction.atomic
 def store_draft(
     lead_id: int,
@@ -68,18 +89,21 @@ def store_draft(
     body: str,
     by: Actor,
     purpose: str = Purpose.FIRST_ANSWER,
+    wishes: DraftWishes = DraftWishes(),
     agent_task_id: int | None = None,
     context_event_id: int | None = None,
     provider: str = "",
     model: str = "",
     cost_usd: Decimal = Decimal(0),
     facts_used: Sequence[object] = (),
+    marks: Sequence[Mark] = (),
     needs_writing: str = "",
 ) -> FollowUp:
     """Keep what an agent wrote, closed with the owner's signature and the organisation's footer.
 
     The recipient is the lead's primary e-mail address, whatever the agent says. Earlier generated drafts that
     nobody touched become stale; so does this one at once if the customer wrote after `context_event_id`.
+    `marks` are in the order of the body.
     `needs_writing` says why the agent's text was refused; subject and body may then be empty.
     Raises Lead.DoesNotExist, InvalidValue, PermissionRefused for a person. Publishes FollowUpChanged.
     """
@@ -104,13 +128,25 @@ def store_draft(
         cost_usd=cost_usd,
         facts_used=list(facts_used),
         needs_writing=needs_writing[:300],
+        **asdict(wishes),
     )
+    follow_up.marks = list(_places(follow_up.body, marks))
     follow_up.original_subject, follow_up.original_body = follow_up.subject, follow_up.body
     _save_new(follow_up)
     tell(lead, "follow_up.generated", _("drafted “%s”") % (follow_up.subject or "–"), by=by)
     if customer_wrote_after(follow_up):
         end(follow_up, FollowUpState.STALE)
     return follow_up
+
+
+def _places(body: str, marks: Sequence[Mark]) -> Iterator[dict[str, object]]:
+    """Where each sentence stands, in code points; one that is not there is left out."""
+    at = 0
+    for mark in marks:
+        start = body.find(mark.text, at)
+        if start >= 0:
+            at = start + len(mark.text)
+            yield {"start": start, "end": at, "facts": list(mark.facts)}
 
 
 def blank_message(by: Actor) -> str:

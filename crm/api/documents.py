@@ -15,15 +15,18 @@ from crm.models import (
     Band,
     FactorSource,
     FollowUpState,
+    Language,
     Lead,
     LeadKind,
     LeadStatus,
+    Length,
     MessageState,
     NextActionKind,
     Outcome,
     Purpose,
     ScoreKind,
     ScoreSource,
+    Tone,
 )
 from crm.models.hidden import DocumentField
 
@@ -264,6 +267,10 @@ class TimelineEventSerializer(serializers.Serializer):
 _FOLLOW_UP_PLAIN = (
     "channel",
     "purpose",
+    "tone",
+    "length",
+    "language",
+    "instruction",
     "to_address",
     "subject",
     "body",
@@ -281,6 +288,9 @@ FOLLOW_UP_COLUMNS = (
     "id",
     "public_id",
     *_FOLLOW_UP_PLAIN,
+    "original_body",
+    "marks",
+    "facts_used",
     "lead__public_id",
     "lead__name",
     "approved_by__public_id",
@@ -297,6 +307,7 @@ def follow_up_document(row: Row) -> Row:
     for name in _FOLLOW_UP_PLAIN:
         document[name] = row[name]
     document["is_sample"] = row["provider"] == "scripted"
+    document["sentences"] = sentences_of(row["original_body"], row["marks"], row["facts_used"])
     document["approved_by"] = named(row, "approved_by")
     document["message"] = row["message__state"] and {
         "state": row["message__state"],
@@ -304,6 +315,37 @@ def follow_up_document(row: Row) -> Row:
         "sent_at": row["message__sent_at"],
     }
     return document
+
+
+def sentences_of(body: str, marks: list[Any], facts_used: list[Any]) -> list[Row]:
+    """The agent's sentences that rest on facts, each with its facts."""
+    known = {fact["id"]: fact for fact in facts_used if isinstance(fact, dict) and "id" in fact}
+    return [
+        {
+            "text": body[mark["start"] : mark["end"]],
+            "facts": [
+                {"id": fact_id, "source_kind": known[fact_id]["kind"], "field": known[fact_id]["field"]}
+                for fact_id in mark["facts"]
+                if fact_id in known
+            ],
+        }
+        for mark in marks
+    ]
+
+
+class FactSerializer(serializers.Serializer):
+    """A text of the record: an inquiry, message, note or call by its id, or a field of the lead by name."""
+
+    id = serializers.CharField()
+    source_kind = serializers.ChoiceField(FactorSource.choices)
+    field = serializers.CharField(allow_blank=True)
+
+
+class SentenceSerializer(serializers.Serializer):
+    """A sentence as the agent wrote it, and the facts that it rests on."""
+
+    text = serializers.CharField()
+    facts = FactSerializer(many=True)
 
 
 class MessageSerializer(serializers.Serializer):
@@ -321,6 +363,10 @@ class FollowUpSerializer(serializers.Serializer):
     lead = NamedSerializer()
     channel = serializers.CharField()
     purpose = serializers.ChoiceField(Purpose.choices)
+    tone = serializers.ChoiceField(Tone.choices, allow_blank=True)
+    length = serializers.ChoiceField(Length.choices, allow_blank=True)
+    language = serializers.ChoiceField(Language.choices, allow_blank=True)
+    instruction = serializers.CharField(allow_blank=True)
     to_address = serializers.CharField(allow_blank=True)
     subject = serializers.CharField(allow_blank=True)
     body = serializers.CharField(allow_blank=True)
@@ -329,6 +375,7 @@ class FollowUpSerializer(serializers.Serializer):
     provider = serializers.CharField(allow_blank=True)
     model = serializers.CharField(allow_blank=True)
     is_sample = serializers.BooleanField()
+    sentences = SentenceSerializer(many=True)
     approved_by = PersonSerializer(allow_null=True)
     approved_at = serializers.DateTimeField(allow_null=True)
     reject_reason = serializers.CharField(allow_blank=True)

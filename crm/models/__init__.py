@@ -49,13 +49,17 @@ from crm.models.leads import (
     band_of,
 )
 from crm.models.messages import (
+    MOST_WORDS,
     UNSENT_STATES,
     Direction,
     FollowUp,
     FollowUpState,
+    Language,
+    Length,
     Message,
     MessageState,
     Purpose,
+    Tone,
     follow_up_hash,
 )
 from crm.models.outreach import (
@@ -139,6 +143,7 @@ from crm.models.working_hours import is_working
 __all__ = [
     "AWAKE_STATUSES",
     "HISTORY",
+    "MOST_WORDS",
     "OPEN_STATUSES",
     "OPPORTUNITY_TRANSITIONS",
     "STRONG_KEYS",
@@ -199,6 +204,7 @@ __all__ = [
     "Job",
     "JobState",
     "KeyKind",
+    "Language",
     "LawfulBasis",
     "Layout",
     "Lead",
@@ -206,6 +212,7 @@ __all__ = [
     "LeadSource",
     "LeadStatus",
     "LeadStatusChange",
+    "Length",
     "Lifecycle",
     "LiveEpoch",
     "MailAccount",
@@ -276,6 +283,7 @@ __all__ = [
     "TimelineEvent",
     "TodayReason",
     "TodayRow",
+    "Tone",
     "Undo",
     "User",
     "Verdict",

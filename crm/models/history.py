@@ -49,7 +49,7 @@ TRACKED: dict[type[models.Model], set[str]] = {
     Task: {"reminded_at", "recurs_day", "recurs_time"},
     FollowUp: {
         *("owner", "team", "original_subject", "original_body"),
-        *("facts_used", "marks", "wishes", "edit_ratio"),
+        *("facts_used", "marks", "tone", "length", "language", "instruction"),
     },
     Template: set(),
     Sequence: set(),

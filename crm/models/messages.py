@@ -5,7 +5,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.utils.translation import gettext_lazy as _
 
 from crm import clock
@@ -58,6 +58,34 @@ class Purpose(models.TextChoices):
     OTHER = "other", _("Other")
 
 
+class Tone(models.TextChoices):
+    WARM = "warm", _("Warm")
+    NEUTRAL = "neutral", _("Matter-of-fact")
+    FORMAL = "formal", _("Formal")
+
+
+class Length(models.TextChoices):
+    """At most so many words: `MOST_WORDS`."""
+
+    SHORT = "short", _("Short")
+    MEDIUM = "medium", _("Medium")
+    LONG = "long", _("Long")
+
+
+MOST_WORDS = {Length.SHORT: 60, Length.MEDIUM: 100, Length.LONG: 150}
+
+
+class Language(models.TextChoices):
+    """Those whose words the checks of a draft know. ISO 639-1."""
+
+    ENGLISH = "en", _("English")
+    GERMAN = "de", _("German")
+    FRENCH = "fr", _("French")
+    SPANISH = "es", _("Spanish")
+    ITALIAN = "it", _("Italian")
+    DUTCH = "nl", _("Dutch")
+
+
 def follow_up_hash(to_address: str, subject: str, body: str) -> str:
     """SHA-256 (hex) of what leaves the house: recipient, subject and body, as in the database's check."""
     return hashlib.sha256(f"{to_address}\n{subject}\n\n{body}".encode()).hexdigest()
@@ -94,6 +122,14 @@ class FollowUp(VersionedRecord):
     )
     channel = models.CharField(max_length=8, default="email")
     purpose = models.CharField(max_length=12, choices=Purpose, default=Purpose.FIRST_ANSWER)
+    tone = models.CharField(max_length=8, choices=Tone, blank=True, db_default="", default="")
+    length = models.CharField(max_length=6, choices=Length, blank=True, db_default="", default="")
+    language = models.CharField(
+        max_length=2, choices=Language, blank=True, db_default="", default="", help_text="asked for"
+    )
+    instruction = models.CharField(
+        max_length=500, blank=True, db_default="", default="", help_text="in whose words it was asked for"
+    )
     to_address = models.CharField(max_length=320, blank=True)
     subject = models.CharField(_("subject"), max_length=200)
     body = models.TextField(_("message"), max_length=20_000)
@@ -101,6 +137,12 @@ class FollowUp(VersionedRecord):
     original_subject = models.CharField(max_length=200, blank=True, editable=False)
     original_body = models.TextField(blank=True, editable=False, help_text="as the agent wrote it")
     facts_used = models.JSONField(default=list, blank=True)
+    marks = models.JSONField(
+        default=list,
+        blank=True,
+        db_default=Value([], models.JSONField()),
+        help_text='sentences of original_body with what they rest on: {"start", "end", "facts": [id]}',
+    )
     agent_task = models.ForeignKey(
         "ai_agents.AgentTask", models.PROTECT, null=True, blank=True, related_name="follow_ups"
     )
@@ -135,6 +177,9 @@ class FollowUp(VersionedRecord):
         constraints = [
             choices_known("crm_followup", "state", FollowUpState.values),
             choices_known("crm_followup", "channel", ["email"]),
+            choices_known("crm_followup", "tone", ["", *Tone.values]),
+            choices_known("crm_followup", "length", ["", *Length.values]),
+            choices_known("crm_followup", "language", ["", *Language.values]),
             models.CheckConstraint(
                 name="crm_followup_approved_as_it_is",
                 condition=~Q(state__in=[FollowUpState.APPROVED, FollowUpState.SCHEDULED, FollowUpState.SENT])

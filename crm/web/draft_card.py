@@ -1,6 +1,5 @@
 """The message to a lead that waits for a person, is being written, or is on its way."""
 
-import re
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
@@ -8,18 +7,19 @@ from django.utils.translation import gettext as _
 from crm import clock, ports
 from crm.actions.follow_ups import RejectReason
 from crm.models import (
-    FactorSource,
     FollowUp,
     FollowUpState,
-    Inquiry,
+    Language,
     Lead,
-    Message,
+    Length,
     MessageState,
-    Note,
+    Purpose,
+    Tone,
     User,
 )
 from crm.permissions import Verb, may
 from crm.web import words
+from crm.web.draft_sources import Segment, segments_of
 
 _SHOWN = (
     FollowUpState.GENERATED,
@@ -31,25 +31,30 @@ _SHOWN = (
 )
 
 
-_FIELDS = ("name", "company", "title", "interest", "country")
-_ROWS = {
-    FactorSource.INQUIRY: (Inquiry.objects, "message"),
-    FactorSource.MESSAGE: (Message.objects, "text"),
-    FactorSource.NOTE: (Note.objects, "body"),
-}
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_SMALL = frozenset(
-    "a an and are as at be by can for from have i in is it me my of on or our so that the this to us we will "
-    "with would you your".split()
-)
-
-
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch of the text; `source` says where a fact of it was taken from."""
+class Wish:
+    """A list to choose from, for the form that asks for a draft."""
 
-    text: str
-    source: str = ""
+    name: str
+    label: str
+    options: list[tuple[str, str, bool]]  # value, text, is chosen
+
+
+def _wishes(follow_up: FollowUp | None = None) -> list[Wish]:
+    """As the draft was asked for; without one, as it suits."""
+    lists = [
+        ("purpose", _("Purpose"), Purpose, _("By what happened")),
+        ("tone", _("Tone"), Tone, _("As it suits")),
+        ("length", _("Length"), Length, _("As it suits")),
+        ("language", _("Language"), Language, _("The customer’s")),
+    ]
+    found = []
+    for name, label, choices, unset in lists:
+        chosen = str(getattr(follow_up, name)) if follow_up else ""
+        options = [("", unset, not chosen)]
+        options += [(value, str(text), value == chosen) for value, text in choices.choices]
+        found.append(Wish(name, label, options))
+    return found
 
 
 @dataclass(slots=True)
@@ -70,6 +75,8 @@ class DraftCard:
     subject: str = ""
     body: str = ""
     segments: list[Segment] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=_wishes)
+    instruction: str = ""
     is_sample: bool = False
     needs_writing: str = ""
     message_state: str = ""
@@ -143,75 +150,12 @@ def fill(card: DraftCard, follow_up: FollowUp) -> None:
     card.subject, card.body = follow_up.subject, follow_up.body
     is_untouched = follow_up.body == follow_up.original_body
     card.original = "" if is_untouched or not card.is_machine else follow_up.original_body
-    card.segments = marked(follow_up.body, sources_of(follow_up) if card.is_machine else [])
+    card.segments = segments_of(follow_up, now) if card.is_machine else [Segment(follow_up.body)]
+    card.wishes = _wishes(follow_up)
+    card.instruction = follow_up.instruction
     message = getattr(follow_up, "message", None)
     if message is not None:
         card.message_state, card.message_error = message.state, message.error
         card.sent_at = words.ago(message.sent_at, now) if message.state == MessageState.SENT else ""
         if message.state == MessageState.QUEUED and message.error:
             card.next_try = words.day_and_time(message.send_at, now)
-
-
-def sources_of(follow_up: FollowUp) -> list[tuple[str, str]]:
-    """The texts of the record that the draft says it used, with their names. At most three queries.
-
-    `facts_used` was written by an agent: whatever is not one of this lead's own rows is left out.
-    """
-    wanted: dict[str, set[int]] = {}
-    sources: list[tuple[str, str]] = []
-    for fact in follow_up.facts_used[:40]:
-        if not isinstance(fact, dict):
-            continue
-        kind, field_name, source_id = fact.get("kind"), fact.get("field"), fact.get("source_id")
-        if kind == FactorSource.FIELD and field_name in _FIELDS:
-            sources.append((_("Field: %s") % field_name, str(getattr(follow_up.lead, field_name) or "")))
-        elif isinstance(kind, str) and isinstance(source_id, int):
-            wanted.setdefault(kind, set()).add(source_id)
-    for kind, (rows, text_field) in _ROWS.items():
-        if kind in wanted:
-            of_lead = rows.filter(lead=follow_up.lead, pk__in=wanted[kind])  # type: ignore[misc]
-            texts = of_lead.values_list(text_field, flat=True)
-            sources += [(str(FactorSource(kind).label), text) for text in texts]
-    return sources
-
-
-def marked(body: str, sources: list[tuple[str, str]]) -> list[Segment]:
-    """The body cut so that words found in the record can be underlined with their source.
-
-    Found by code, not claimed by the model: runs of words that stand in the source as they stand here.
-    """
-    words_at = [(m.start(), m.end()) for m in _WORD.finditer(body)]
-    folded = [body[start:end].casefold() for start, end in words_at]
-    known = [(name, f" {' '.join(w.casefold() for w in _WORD.findall(text))} ") for name, text in sources]
-    segments, at, i = [], 0, 0
-    while i < len(folded):
-        length, name = _longest_run(folded, i, known)
-        if not length:
-            i += 1
-            continue
-        start, end = words_at[i][0], words_at[i + length - 1][1]
-        if "\n" in body[start:end]:
-            i += 1
-            continue
-        if start > at:
-            segments.append(Segment(body[at:start]))
-        segments.append(Segment(body[start:end], name))
-        at, i = end, i + length
-    if at < len(body):
-        segments.append(Segment(body[at:]))
-    return segments
-
-
-def _longest_run(folded: list[str], i: int, known: list[tuple[str, str]]) -> tuple[int, str]:
-    """How many words from `i` on stand together in a source, and in which; 0 when too few to say anything."""
-    best, best_name = 0, ""
-    for name, text in known:
-        length = 0
-        while i + length < len(folded) and f" {' '.join(folded[i : i + length + 1])} " in text:
-            length += 1
-        run = folded[i : i + length]
-        while run and run[-1] in _SMALL:
-            run.pop()
-        if run and run[0] not in _SMALL and sum(len(word) for word in run) >= 9 and len(run) > best:
-            best, best_name = len(run), name
-    return best, best_name

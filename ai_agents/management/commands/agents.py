@@ -18,6 +18,7 @@ from ai_agents.actions.pools import (
 )
 from ai_agents.actions.status import ai_status, current_troubles
 from ai_agents.management.costs import add_cost_verbs, cost_lines
+from ai_agents.management.drafts import add_draft_verb, drafted
 from ai_agents.models import AgentPool
 from crm.errors import CRMError
 from crm.models import Actor
@@ -26,7 +27,7 @@ LIMITS = ("is_auto", "min_concurrency", "max_concurrency", "rpm", "budget_day_us
 
 
 class Command(BaseCommand):
-    help = "Show the pools of agents and what they cost; set their scale, limits, budgets, prices; restart."
+    help = "Show the pools of agents and what they cost; set scale, limits, budgets, prices; ask for a draft."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
@@ -47,6 +48,7 @@ class Command(BaseCommand):
         limits.add_argument("--max", type=int, dest="max_concurrency", help="the most at a time")
         limits.add_argument("--rpm", type=int, help="calls a minute, 0 for no limit")
         limits.add_argument("--budget", dest="budget_day_usd", help="US dollars a day, or none")
+        add_draft_verb(verbs)
         verbs.add_parser("restart", help="let every pump finish what it has in hand, and start afresh")
 
     def handle(
@@ -65,6 +67,9 @@ class Command(BaseCommand):
                 resume_agents(kind, by=by)
             elif verb == "limits":
                 set_pool(kind, by=by, **self._limits(options))
+            elif verb == "draft":
+                self.stdout.write(drafted(by=by, **options))
+                return
             elif verb == "restart":
                 self.stdout.write(f"{restart_agents(by=by)} pumps finish what they have in hand")
         except AgentPool.DoesNotExist:

@@ -1,6 +1,7 @@
 """A model for tests that says what it is told, and remembers what it was asked."""
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -37,8 +38,17 @@ ASSESSMENT: dict[str, Any] = {
     "risks": [],
     "missing": [],
 }
+
+
+def paragraphs(body: str, *facts: str) -> list[list[dict[str, Any]]]:
+    """A body as FollowUpAgent answers it; each sentence is said to rest on these facts."""
+    return [
+        [{"text": said, "facts": list(facts)} for said in re.split(r"(?<=[.!?]) ", text) if said.strip()]
+        for text in body.split("\n\n")
+    ]
+
+
 DRAFT: dict[str, Any] = {
     "subject": "Your pond",
-    "body": "Hello {{first_name}},\n\nthank you for your message. When may we visit you?",
-    "facts_used": [],
+    "paragraphs": paragraphs("Hello {{first_name}},\n\nthank you for your message. When may we visit you?"),
 }

@@ -10,7 +10,7 @@ from ai_agents.agents import FollowUpAgent, LeadAnalysisAgent
 from ai_agents.agents.facts import LeadFacts
 from ai_agents.errors import BadAnswer, RateLimited, Refused
 from crm import clock
-from tests.ai_agents.agents.asking import ASSESSMENT, DRAFT, ToldLLM
+from tests.ai_agents.agents.asking import ASSESSMENT, DRAFT, ToldLLM, paragraphs
 from tests.factories import make_lead
 
 pytestmark = pytest.mark.django_db
@@ -163,11 +163,13 @@ def test_a_draft_gets_its_names_after_the_check(facts):
 
 
 BAD_DRAFTS = {
-    "a price": DRAFT | {"body": DRAFT["body"].replace("your message", "your message, it costs €500")},
-    "a link": DRAFT | {"body": DRAFT["body"] + "\n\nhttp://evil.example"},
-    "no subject": {"body": DRAFT["body"], "facts_used": []},
-    "5,000 words": DRAFT | {"body": "word " * 5_000},
-    "another language": DRAFT | {"body": "Здравствуйте, когда мы можем приехать?"},
+    "a price": DRAFT | {"paragraphs": paragraphs("Hello,\n\nit costs €500. When may we visit you?")},
+    "a link": DRAFT | {"paragraphs": [*DRAFT["paragraphs"], *paragraphs("http://evil.example")]},
+    "no subject": {"paragraphs": DRAFT["paragraphs"]},
+    "no marks": {"subject": "Your pond", "body": "Hello,\n\nwhen may we visit you?", "facts_used": []},
+    "5,000 words": DRAFT | {"paragraphs": paragraphs("word " * 5_000)},
+    "a mark of nothing": DRAFT | {"paragraphs": paragraphs("When may we visit you?", "note-999999")},
+    "another language": DRAFT | {"paragraphs": paragraphs("Здравствуйте, когда мы можем приехать?")},
     "a recipient": DRAFT | {"to": "x@evil.example"},
     "prose": "Hello Priya, shall we talk?",
     "empty": "",
@@ -190,6 +192,6 @@ def test_a_second_bad_draft_leaves_the_writing_to_a_person(facts, answer: Any):
 
 
 def test_the_reasons_of_a_refused_draft_name_every_rule(facts):
-    _found, llm = draft(facts, DRAFT | {"body": "We guarantee 50%. Call us? Now?"}, DRAFT)
+    _found, llm = draft(facts, DRAFT | {"paragraphs": paragraphs("We guarantee 50%. Call us? Now?")}, DRAFT)
     for said in ("guarantee", "percentage", "exactly one thing"):
         assert said in llm.asked[1]["user"]

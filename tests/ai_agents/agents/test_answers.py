@@ -109,10 +109,20 @@ def test_an_answer_with_several_faults_names_them_all_for_the_repair():
 
 
 @pytest.mark.parametrize(
-    "change", [{"subject": 85}, {"body": ""}, {"cc": "x@evil.example"}, {"facts_used": "all"}]
+    "change",
+    [
+        {"subject": 85},
+        {"paragraphs": []},
+        {"paragraphs": [[]]},
+        {"paragraphs": [[{"text": "Hello,"}]]},
+        {"paragraphs": [[{"text": "Hello,", "facts": ["all of them"]}]]},
+        {"paragraphs": [[{"text": "Hello,", "facts": [], "bcc": "x@evil.example"}]]},
+        {"cc": "x@evil.example"},
+        {"body": "Hello,"},
+    ],
 )
 def test_a_draft_has_exactly_its_keys(change: dict[str, Any]):
-    good = {"subject": "Your garden", "body": "Hello,\n\nshall we talk?", "facts_used": []}
+    good = {"subject": "Your garden", "paragraphs": [[{"text": "Shall we talk?", "facts": ["note-1"]}]]}
     assert parse(DraftAnswer, json.dumps(good)).subject == "Your garden"
     with pytest.raises(BadAnswer):
         parse(DraftAnswer, json.dumps(good | change))

@@ -15,7 +15,7 @@ from ai_agents.models import AgentCall, AgentTask
 from crm import clock
 from crm.models import FollowUp, Lead, Score, TimelineEvent
 from crm.plaintext import normalised
-from tests.ai_agents.agents.asking import ASSESSMENT, DRAFT
+from tests.ai_agents.agents.asking import ASSESSMENT, DRAFT, paragraphs
 from tests.factories import make_admin, make_lead
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +100,9 @@ def test_a_draft_waits_for_a_person_and_knows_its_origin():
     lead = make_lead(name="Priya", email="priya@example.com", message="I would like a pond.")
 
     def read(facts: LeadFacts) -> Draft:
-        return FollowUpAgent().parse(json.dumps(DRAFT | {"facts_used": [facts.facts[-1].id]}), facts)
+        said = paragraphs("Hello {{first_name}},\n\nthank you for your message.", facts.facts[-1].id)
+        answer = DRAFT | {"paragraphs": [*said, *paragraphs("When may we visit you?")]}
+        return FollowUpAgent().parse(json.dumps(answer), facts)
 
     done = finished(lead, read, kind="follow_up")
     for cost in ("0.0002", "0.0003"):
@@ -127,7 +129,13 @@ def test_a_draft_waits_for_a_person_and_knows_its_origin():
         done.task,
         "0.000500",
     )
-    assert follow_up.facts_used[0]["source_id"] == lead.inquiries.get().pk
+    inquiry = lead.inquiries.get()
+    assert follow_up.facts_used == [
+        {"id": f"inquiry-{inquiry.pk}", "kind": "inquiry", "source_id": inquiry.pk, "field": ""}
+    ]
+    marked = [follow_up.body[mark["start"] : mark["end"]] for mark in follow_up.marks]
+    assert marked == ["Hello Priya,", "thank you for your message."]
+    assert follow_up.marks[1]["facts"] == [f"inquiry-{inquiry.pk}"]
     assert follow_up.approved_by is None
 
 

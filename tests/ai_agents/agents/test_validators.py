@@ -6,13 +6,12 @@ from time import perf_counter
 
 import pytest
 
-from ai_agents.agents.answers import DraftAnswer
 from ai_agents.agents.facts import Fact, LeadFacts
 from ai_agents.agents.redaction import redact
-from ai_agents.agents.validators import RULES, problems_of
+from ai_agents.agents.validators import RULES, Said, Written, problems_of
 from ai_agents.prompts import load
 
-PROMPT = load("follow_up.v1")
+PROMPT = load("follow_up.v2")
 
 
 def fact(fact_id: str, text: str, *, is_ours: bool = False) -> Fact:
@@ -42,8 +41,16 @@ BODY = "Hello {{first_name}},\n\nthank you for your message about the pond. %s\n
 def problems(
     sentence: str = "", *, body: str = "", subject: str = "Your pond", facts: LeadFacts = FACTS
 ) -> set[str]:
-    answer = DraftAnswer(subject=subject, body=body or BODY % sentence, facts_used=["inquiry-1"])
-    return set(problems_of(answer, facts, prompt=PROMPT))
+    written = Written(subject, body or BODY % sentence, ("inquiry-1",))
+    return set(problems_of(written, facts, prompt=PROMPT))
+
+
+def marked(*sentences: tuple[str, tuple[str, ...]], facts: LeadFacts = FACTS) -> set[str]:
+    """Problems of a draft that says these sentences, each resting on these facts."""
+    said = (*(Said(*sentence) for sentence in sentences), Said("When may we visit you?", ()))
+    used = tuple(fact_id for one in said for fact_id in one.facts)
+    written = Written("Your pond", " ".join(one.text for one in said), used, said)
+    return set(problems_of(written, facts, prompt=PROMPT))
 
 
 @pytest.mark.parametrize(
@@ -144,9 +151,72 @@ def test_an_instruction_of_a_salesperson_counts_as_ours():
     assert problems("Anna would come on Friday at 9:15; it costs €500.", facts=facts) == set()
 
 
-def test_facts_used_must_exist():
-    answer = DraftAnswer(subject="Your pond", body=BODY % "", facts_used=["note-99"])
-    assert set(problems_of(answer, FACTS, prompt=PROMPT)) == {"unknown_fact"}
+@pytest.mark.parametrize(
+    ("sentence", "facts"),
+    [
+        ("We can plant the 12 trees before 1 December.", ("inquiry-1",)),
+        ("The deposit for the 12 trees is 20%.", ("note-2", "inquiry-1")),
+        ("We visit on Thursday at 10:30.", ("note-2",)),
+        ("Rotterdam has heavy soil.", ()),  # a first word is not told from a name
+        ("A pond in Rotterdam is a fine idea.", ("inquiry-1",)),
+        ("Thank you for your message about {{company}}.", ()),
+    ],
+)
+def test_a_sentence_may_say_what_its_own_facts_hold(sentence: str, facts: tuple[str, ...]):
+    assert marked((sentence, facts)) == set()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "facts"),
+    [
+        ("We can plant the 12 trees.", ()),
+        ("The quote is €15,250.50 net.", ("inquiry-1",)),
+        ("The deposit is 20%.", ()),
+        ("We visit on Thursday.", ("inquiry-1",)),
+        ("A pond in Rotterdam is a fine idea.", ("note-2",)),
+    ],
+)
+def test_a_claim_names_the_fact_that_says_so(sentence: str, facts: tuple[str, ...]):
+    assert marked((sentence, facts)) == {"unmarked"}
+
+
+def test_a_fact_that_is_marked_must_exist():
+    assert marked(("It is a fine idea.", ("note-99",))) == {"unknown_fact"}
+
+
+def test_what_stands_in_no_fact_is_not_called_unmarked():
+    assert marked(("We can plant the 13 trees.", ("inquiry-1",))) == {"number"}
+
+
+def test_an_instruction_needs_no_mark():
+    facts = FACTS.asked_for(instruction="Offer Friday at 9:15.")
+    assert marked(("Friday at 9:15 would be possible on Friday.", ()), facts=facts) == set()
+
+
+def test_one_mark_covers_one_sentence():
+    both = "The pond comes first. The 12 trees come later."
+    assert marked((both, ("inquiry-1",))) == {"several_sentences"}
+    assert marked(("Could it be so? It could.", ())) >= {"several_sentences"}
+    assert marked(("Wir kommen mit ca. 12 Bäumen und z. B. Mr. Ash am 1. December.", ("inquiry-1",))) == {
+        "name"
+    }
+
+
+@pytest.mark.parametrize(("length", "most"), [("short", 60), ("medium", 100), ("long", 150), ("", 150)])
+def test_a_draft_is_as_short_as_it_was_wanted(length: str, most: int):
+    facts = FACTS.asked_for(length=length) if length else FACTS
+    fitting = "word " * (most - 4) + "and when may we come?"
+    assert len(fitting.split()) == most + 1
+    assert "too_many_words" in problems(body=fitting, facts=facts)
+    assert "too_many_words" not in problems(body=fitting.removeprefix("word "), facts=facts)
+
+
+def test_a_draft_is_in_the_language_that_was_asked_for():
+    german = FACTS.asked_for(language="de")
+    assert problems(facts=german) == {"language"}
+    text = "Guten Tag,\n\nvielen Dank für Ihre Nachricht zu dem Teich.\n\nWann dürfen wir Sie besuchen?"
+    assert problems(body=text, facts=german) == set()
+    assert problems(body=text, facts=FACTS.asked_for(language="en")) == {"language"}
 
 
 def test_german_nouns_are_not_taken_for_names():

@@ -102,6 +102,48 @@ def test_a_rewrite_is_queued_with_what_should_be_different(api: Caller, ai_on: N
     ]
 
 
+def test_a_draft_is_queued_as_it_is_wanted(api: Caller, ai_on: None):
+    lead = make_lead(email="a@example.com", message="Hello")
+    url = f"/api/v1/leads/{lead.public_id}/draft/"
+    wishes = {"purpose": "renewal", "tone": "neutral", "length": "long", "language": "nl", "instruction": "!"}
+    assert api.send("POST", url, wishes).status_code == 202
+    assert AgentTask.objects.get(kind="follow_up").params == wishes
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"purpose": "sell"}, {"tone": 3}, {"length": "epic"}, {"language": "xx"}, {"wish": "more"}]
+)
+def test_a_wish_is_one_of_the_list(api: Caller, ai_on: None, wrong: dict[str, Any]):
+    lead = make_lead(message="Hello")
+    response = api.send("POST", f"/api/v1/leads/{lead.public_id}/draft/", wrong)
+    assert fields(assert_problem(response, 400, "invalid")) == [*wrong]
+    assert not AgentTask.objects.exists()
+
+
+def test_a_rewrite_by_a_program_keeps_what_it_does_not_name(api: Caller, ai_on: None):
+    follow_up = make_follow_up(
+        make_lead(message="Hello"), purpose="after_call", tone="formal", length="short"
+    )
+    response = api.send("POST", f"/api/v1/follow-ups/{follow_up.public_id}/rewrite/", {"tone": ""})
+    assert response.status_code == 202, response.content
+    params = AgentTask.objects.get(kind="follow_up").params
+    assert params == {"purpose": "after_call", "length": "short", "instruction": ""}
+
+
+def test_a_follow_up_tells_how_it_was_asked_for_and_what_its_sentences_rest_on(api: Caller):
+    follow_up = make_follow_up(
+        make_lead(),
+        tone="warm",
+        original_body="Hello,\n\nthe pond is planned. Bye.",
+        marks=[{"start": 8, "end": 28, "facts": ["note-4"]}],
+        facts_used=[{"id": "note-4", "kind": "note", "source_id": 4, "field": ""}],
+    )
+    found = api.get(f"/api/v1/follow-ups/{follow_up.public_id}/").json()
+    assert (found["tone"], found["length"], found["language"]) == ("warm", "", "")
+    fact = {"id": "note-4", "source_kind": "note", "field": ""}
+    assert found["sentences"] == [{"text": "the pond is planned.", "facts": [fact]}]
+
+
 def test_with_ai_switched_off_the_answer_says_so(api: Caller):
     lead = make_lead()
     response = api.send("POST", f"/api/v1/leads/{lead.public_id}/analyse/")
@@ -119,6 +161,7 @@ def test_nobody_asks_about_a_lead_they_may_not_see_or_change(
         follow_up = make_follow_up(lead)
         for url in (
             f"/api/v1/leads/{lead.public_id}/analyse/",
+            f"/api/v1/leads/{lead.public_id}/draft/",
             f"/api/v1/follow-ups/{follow_up.public_id}/rewrite/",
         ):
             assert rep.send("POST", url).status_code == status

@@ -124,3 +124,21 @@ def test_the_command_refuses_with_exit_code_two(args):
 def test_a_budget_that_is_no_amount_is_refused_in_a_sentence(typed: str):
     with pytest.raises(CommandError, match="Choose an amount from 0 to 100000 US dollars"):
         call_command("agents", "limits", "follow_up", "--budget", typed)
+
+
+def test_a_draft_can_be_asked_for_by_command(settings):
+    settings.AI_PROVIDER, settings.SCRIPTED_LLM_URL = "scripted", "http://127.0.0.1:9/v1"
+    lead, out = make_lead(message="We want a pond."), StringIO()
+    call_command("agents", "draft", str(lead.public_id), "--tone", "formal", "--length", "short", stdout=out)
+    task = AgentTask.objects.get(kind="follow_up")
+    assert task.params == {
+        "purpose": "first_answer", "tone": "formal", "length": "short", "instruction": ""
+    }  # fmt: skip
+    assert str(task.public_id) in out.getvalue()
+
+
+@pytest.mark.parametrize("lead", ["nobody", "00000000-0000-4000-8000-000000000000"])
+def test_a_draft_for_a_lead_that_is_not_there_is_refused(lead: str):
+    with pytest.raises(CommandError, match="no lead") as refused:
+        call_command("agents", "draft", lead)
+    assert refused.value.returncode == 2

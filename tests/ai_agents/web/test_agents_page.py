@@ -139,12 +139,34 @@ def test_asking_for_a_draft_shows_that_it_is_being_written():
     assert "is writing" in client.get(f"/leads/{lead.public_id}/draft/", **HTMX).content.decode()
 
 
-def test_a_rewrite_carries_the_persons_own_words():
+def test_a_draft_is_asked_for_as_it_is_wanted():
     me = make_admin()
     lead = make_lead(owner=me, email="a@example.com", message="A pond please")
-    draft = make_follow_up(lead)
-    signed_in(me).post(f"/follow-ups/{draft.public_id}/rewrite/", {"own": "Mention the roses."}, **HTMX)
-    assert AgentTask.objects.get(kind="follow_up").params["instruction"] == "Mention the roses."
+    wishes = {"purpose": "win_back", "tone": "formal", "length": "short", "language": "de"}
+    signed_in(me).post(f"/leads/{lead.public_id}/ask-draft/", wishes, **HTMX)
+    assert AgentTask.objects.get(kind="follow_up").params == wishes | {"instruction": ""}
+
+
+def test_a_wish_that_is_not_in_the_list_is_refused_in_words():
+    me = make_admin()
+    lead = make_lead(owner=me, message="A pond please")
+    answer = signed_in(me).post(f"/leads/{lead.public_id}/ask-draft/", {"tone": "rude"}, **HTMX)
+    assert "Choose a tone from the list." in answer.content.decode()
+    assert not AgentTask.objects.exists()
+
+
+def test_a_rewrite_keeps_what_is_not_said_again():
+    me = make_admin()
+    lead = make_lead(owner=me, email="a@example.com", message="A pond please")
+    draft = make_follow_up(lead, purpose="no_reply", tone="formal", language="de", instruction="Be brief.")
+    client = signed_in(me)
+    client.post(f"/follow-ups/{draft.public_id}/rewrite/", {"length": "short"}, **HTMX)
+    said = {"tone": "", "instruction": "Mention the roses."}
+    client.post(f"/follow-ups/{draft.public_id}/rewrite/", said, **HTMX)
+    first, second = AgentTask.objects.filter(kind="follow_up").order_by("pk")
+    kept = {"purpose": "no_reply", "language": "de"}
+    assert first.params == kept | {"tone": "formal", "length": "short", "instruction": "Be brief."}
+    assert second.params == kept | {"instruction": "Mention the roses."}
 
 
 def test_a_strangers_lead_cannot_be_sent_to_the_agents():

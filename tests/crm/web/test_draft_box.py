@@ -5,7 +5,7 @@ import re
 import pytest
 
 from crm.models import FollowUp, FollowUpState, Inquiry, Role, Undo
-from crm.web.draft_card import marked
+from crm.web.draft_sources import marked
 from tests.crm.web.pages import HTMX, signed_in
 from tests.factories import make_admin, make_follow_up, make_lead, make_team, make_user
 
@@ -155,7 +155,45 @@ def test_words_found_in_the_record_are_underlined_with_their_source(me, draft):
     draft.rehash()
     draft.save()
     html = signed_in(me).get(f"/leads/{draft.lead.public_id}/draft/", **HTMX).content.decode()
-    assert re.search(r'class="src" title="Inquiry">pond with twelve raised beds</span>', html)
+    assert re.search(r'title="Inquiry, [^"]+">pond with twelve raised beds</span>', html)
+
+
+def test_a_sentence_is_underlined_with_the_facts_that_it_rests_on(me, draft):
+    inquiry = Inquiry.objects.get()
+    draft.body = "Hello,\n\nraised beds suit you. Twelve raised beds are a fine idea. Shall we meet?\n\nJo"
+    draft.original_body = draft.body
+    start = draft.body.index("Twelve")
+    draft.marks = [{"start": start, "end": start + 35, "facts": ["inquiry-1"]}]
+    draft.facts_used = [{"id": "inquiry-1", "kind": "inquiry", "source_id": inquiry.pk, "field": ""}]
+    draft.rehash()
+    draft.save()
+
+    def underlined() -> list[str]:
+        html = signed_in(me).get(f"/leads/{draft.lead.public_id}/draft/", **HTMX).content.decode()
+        return re.findall(r'title="Inquiry, [^"]+">([^<]+)</span>', html)
+
+    assert underlined() == ["Twelve raised beds"]  # not the unmarked sentence's
+    inquiry_text = "Wir wollen zwölf Beete."  # the fact in other words: the sentence as a whole
+    Inquiry.objects.filter(pk=inquiry.pk).update(message=inquiry_text)
+    assert underlined() == ["Twelve raised beds are a fine idea."]
+    draft.body = draft.body.replace("fine idea", "bad idea")
+    draft.rehash()
+    draft.save()
+    assert underlined() == []  # a person's sentence now
+
+
+def test_the_forms_to_draft_and_rewrite_offer_every_wish(me, draft, settings):
+    settings.AI_PROVIDER = "scripted"
+    draft.tone, draft.instruction = "formal", "Be brief."
+    draft.save()
+    client = signed_in(me)
+    html = client.get(f"/leads/{draft.lead.public_id}/draft/", **HTMX).content.decode()
+    assert '<option value="formal" selected>' in html
+    assert 'value="Be brief."' in html
+    lead = make_lead(owner=me, email="bo@example.com")
+    html = client.get(f"/leads/{lead.public_id}/draft/", **HTMX).content.decode()
+    for name in ("purpose", "tone", "length", "language", "instruction"):
+        assert f'name="{name}"' in html
 
 
 def test_a_source_of_another_lead_is_never_quoted(me, draft):

@@ -52,7 +52,7 @@ def test_a_nul_character_is_refused_in_words(browser, path, field):
 
 def test_an_instruction_with_a_nul_character_is_refused_in_words(browser):
     follow_up = make_follow_up(make_lead())
-    answer = browser.post(f"/follow-ups/{follow_up.public_id}/rewrite/", {"own": "a\0b"}, **HTMX)
+    answer = browser.post(f"/follow-ups/{follow_up.public_id}/rewrite/", {"instruction": "a\0b"}, **HTMX)
     assert "cannot be stored" in answer.content.decode()
 
 
