@@ -16,6 +16,7 @@ from ai_agents.llm import scripted_kinds as kinds
 
 ENVELOPE = re.compile(r"<([A-Za-z][\w-]*)>\s*(\{.*\})\s*</\1>", re.DOTALL)
 MAX_QUOTE = 140  # characters
+_SENTENCES = re.compile(r"(?<=[.!?]) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,18 +221,15 @@ def draft(asked: Asked) -> dict[str, Any]:
     greeting += " {{first_name}}," if asked.has_first_name else ","
     if '"paragraphs"' not in asked.system:  # follow_up.v1
         return {"subject": subject, "body": "\n\n".join([greeting, *body]), "facts_used": marks}
-    paragraphs = [
-        [_sentence(said, marks if text == opening else []) for said in _split(text)] for text in body
-    ]
-    return {"subject": subject, "paragraphs": [[_sentence(greeting, [])], *paragraphs]}
-
-
-def _sentence(text: str, facts: list[str]) -> dict[str, Any]:
-    return {"text": text, "facts": facts}
-
-
-def _split(text: str) -> list[str]:
-    return re.split(r"(?<=[.!?]) ", text)
+    paragraphs = [_SENTENCES.split(text) for text in (greeting, *body)]
+    rests_on = {_SENTENCES.split(opening)[0]: marks}
+    return {
+        "subject": subject,
+        "paragraphs": [
+            [{"text": said, "facts": rests_on.get(said, [])} for said in paragraph]
+            for paragraph in paragraphs
+        ],
+    }
 
 
 def _topic(facts: tuple[dict[str, str], ...]) -> tuple[str, str]:

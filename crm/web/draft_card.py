@@ -151,8 +151,8 @@ def fill(card: DraftCard, follow_up: FollowUp) -> None:
     is_untouched = follow_up.body == follow_up.original_body
     card.original = "" if is_untouched or not card.is_machine else follow_up.original_body
     card.segments = segments_of(follow_up, now) if card.is_machine else [Segment(follow_up.body)]
-    card.wishes = _wishes(follow_up)
-    card.instruction = follow_up.instruction
+    if follow_up.state != FollowUpState.SENT:  # what comes after it is another message
+        card.wishes, card.instruction = _wishes(follow_up), follow_up.instruction
     message = getattr(follow_up, "message", None)
     if message is not None:
         card.message_state, card.message_error = message.state, message.error

@@ -13,6 +13,10 @@ from crm.models.quotable import QUOTABLE_FIELDS, field_text
 from crm.web import words
 
 MOST_FACTS = 40
+LEAST, LEAST_MARKED = (
+    9,
+    5,
+)  # letters of a run of words that is worth a line, by chance or in a marked sentence
 _ROWS: dict[str, tuple[Any, str, str]] = {  # sort -> rows, their text, their moment
     FactorSource.INQUIRY: (Inquiry.objects, "message", "received_at"),
     FactorSource.MESSAGE: (Message.objects, "text", "occurred_at"),
@@ -50,7 +54,7 @@ def segments_of(follow_up: FollowUp, now: datetime) -> list[Segment]:
     for start, end, own in _sentences(follow_up, sources):
         segments += _plain(follow_up.body[at:start])
         sentence = follow_up.body[start:end]
-        found = marked(sentence, own)
+        found = marked(sentence, own, least=LEAST_MARKED)
         if any(segment.source for segment in found):
             segments += found
         else:
@@ -110,7 +114,7 @@ def _is_field(name: object, lead: Lead) -> TypeGuard[str]:
     )
 
 
-def marked(body: str, sources: Sequence[Source]) -> list[Segment]:
+def marked(body: str, sources: Sequence[Source], *, least: int = LEAST) -> list[Segment]:
     """The body cut so that words found in the record can be underlined with their source.
 
     Found by code, not claimed by the model: runs of words that stand in the source as they stand here.
@@ -120,7 +124,7 @@ def marked(body: str, sources: Sequence[Source]) -> list[Segment]:
     known = [(name, f" {' '.join(w.casefold() for w in _WORD.findall(text))} ") for name, text in sources]
     segments, at, i = [], 0, 0
     while i < len(folded):
-        length, name = _longest_run(folded, i, known)
+        length, name = _longest_run(folded, i, known, least)
         if not length:
             i += 1
             continue
@@ -137,7 +141,7 @@ def marked(body: str, sources: Sequence[Source]) -> list[Segment]:
     return segments
 
 
-def _longest_run(folded: list[str], i: int, known: list[tuple[str, str]]) -> tuple[int, str]:
+def _longest_run(folded: list[str], i: int, known: list[tuple[str, str]], least: int) -> tuple[int, str]:
     """How many words from `i` on stand together in a source, and in which; 0 when too few to say anything."""
     best, best_name = 0, ""
     for name, text in known:
@@ -147,6 +151,6 @@ def _longest_run(folded: list[str], i: int, known: list[tuple[str, str]]) -> tup
         run = folded[i : i + length]
         while run and run[-1] in _SMALL:
             run.pop()
-        if run and run[0] not in _SMALL and sum(len(word) for word in run) >= 9 and len(run) > best:
+        if run and run[0] not in _SMALL and sum(len(word) for word in run) >= least and len(run) > best:
             best, best_name = len(run), name
     return best, best_name
