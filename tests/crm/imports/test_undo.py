@@ -379,6 +379,7 @@ def test_a_judgement_since_does_not_keep_a_row_that_brought_records_together():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)  # about five minutes on two cores
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_thousand_rows_taken_back_leave_every_table_as_it_was_but_for_what_was_edited():
     """99,000 rows that make a lead and 1,000 that change one of the 2,000 leads there are."""
