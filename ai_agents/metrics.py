@@ -56,7 +56,7 @@ FROM ai_agents_agenttask
 WHERE state IN ('done', 'dead', 'cancelled') AND finished_at > %s AND finished_at <= %s GROUP BY 1, 2, 3, 4
 """
 _QUEUE = """
-SELECT kind, priority, state, count(*),
+SELECT kind, priority, CASE WHEN called_at IS NULL THEN 'queued' ELSE state END, count(*),
        extract(epoch FROM statement_timestamp() - min(run_after) FILTER (
            WHERE state = 'queued' AND run_after <= statement_timestamp()))
 FROM ai_agents_agenttask WHERE state IN ('queued', 'running') GROUP BY 1, 2, 3

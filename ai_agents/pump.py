@@ -1,9 +1,10 @@
 """The engine: one event loop that keeps many calls in flight, and one database thread that serves it in
 rounds.
 
-A round stores what has ended, then claims for the slots that are free. A task holds its slot from the claim
-until its result is stored, so that a crash repeats at most as many calls as there are slots. No transaction
-is open while a model thinks, and the loop goes on reading answers while the thread works.
+A round stores what has ended, then starts what is in hand for the slots that are free; what is in hand is
+claimed between rounds. A task holds its slot from its start until its result is stored, so that a crash
+repeats at most as many calls as there are slots. No transaction is open while a model thinks, and the loop
+goes on reading answers while the thread works.
 """
 
 import asyncio
@@ -23,16 +24,17 @@ from django.db import InterfaceError, OperationalError, connections
 
 from ai_agents.actions.results import Ended
 from ai_agents.agents import agent_for
+from ai_agents.claims import Ready
 from ai_agents.errors import Interrupted, RateLimited
 from ai_agents.llm.client import ModelClient
 from ai_agents.llm.line import Line
 from ai_agents.llm.providers import Provider
-from ai_agents.rounds import Desk, Ready
+from ai_agents.rounds import Desk
 from ai_agents.timing import Timing
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-AT_ONCE = 32  # results stored in one round, so that claims do not wait for a long row of them
+AT_ONCE = 32  # results stored in one round, so that starts do not wait for a long row of them
 DATABASE_AWAY_S = 1.0
 # After each answer from the database its thread must get the interpreter back from the busy loop. With
 # Python's default of 5 ms a round of forty statements took 307 ms, with this 66 ms.
@@ -87,7 +89,6 @@ class Pump:
         self._flights: dict[int, Flight] = {}
         self._landed: list[Ended] = []
         self._throttles: dict[str, Throttle] = {}
-        self._looked_at: dict[str, float] = {}
         self._stopping = False
 
     def take_slot(self, *, wait_s: float = 0) -> bool:
@@ -119,6 +120,7 @@ class Pump:
             self._desk.switchboard.models = await self._client.offered_models()
             with self._stop_signal():
                 keeps_slot = await self._claim_and_serve()
+                await self._db(self._desk.claims.put_all_back)
                 if keeps_slot and await self._db(self._desk.free_slot):
                     await self._db(self._on_slot_free)
                 await self._drain(self.timing.stop_s if self._stopping else self.timing.drain_s)
@@ -136,7 +138,9 @@ class Pump:
                 keeps_slot = await self._control(keeps_slot=True)
                 self._regain(now - controlled_at if controlled_at else 0)
                 controlled_at = now
-            await self._round(self._wanted(now))
+            await self._round(self._free())
+            if self._flights and not self._landed and self._desk.claims.wants_more():
+                await self._db(self._desk.claims.take_ahead)
             if self._flights:
                 busy_at = time.monotonic()
             elif time.monotonic() - busy_at > self.timing.linger_s and not await self._is_due_soon(began):
@@ -182,39 +186,35 @@ class Pump:
 
     # --- a round ------------------------------------------------------------------------------------------
 
-    def _wanted(self, now: float) -> dict[str, int]:
-        """How many of each kind this pump would take. The claim itself keeps to the pool's target
+    def _free(self) -> dict[str, int]:
+        """How many of each kind this pump could start. The start itself keeps to the pool's target
         everywhere.
         """
         flying = Counter(flight.ready.task.kind for flight in self._flights.values())
-        wanted: dict[str, int] = {}
-        for kind, order in self._desk.orders.items():
+        free: dict[str, int] = {}
+        for kind, order in self._desk.claims.orders.items():
             throttle = self._throttles.setdefault(kind, Throttle())
-            free = int(min(order.target, throttle.limit)) - flying[kind] + self._landing(kind)
-            if free > 0 and now >= self._looked_at.get(kind, 0):
-                wanted[kind] = free
-        return wanted
+            slots = int(min(order.target, throttle.limit)) - flying[kind] + self._landing(kind)
+            if slots > 0 and self._desk.claims.may_have(kind):
+                free[kind] = slots
+        return free
 
     def _landing(self, kind: str) -> int:
-        """Of this kind, results that the coming round stores: their slots are free when it claims."""
+        """Of this kind, results that the coming round stores: their slots are free when it starts others."""
         return sum(ended.task.kind == kind for ended in self._landed[:AT_ONCE])
 
-    async def _round(self, wanted: dict[str, int]) -> None:
+    async def _round(self, free: dict[str, int]) -> None:
         ended = self._landed[:AT_ONCE]
-        if not ended and not wanted:
+        if not ended and not free:
             return
-        claimed = await self._db(self._desk.round, ended, wanted)
-        if claimed is None:  # the database is away: the same again later
+        started = await self._db(self._desk.round, ended, free)
+        if started is None:  # the database is away: the same again later
             return
         del self._landed[: len(ended)]
         for run in ended:
             del self._flights[run.task.pk]
             self.done[type(run.error).__name__ if run.error else "done"] += 1
-        got = Counter(ready.task.kind for ready in claimed)
-        now = time.monotonic()
-        for kind, most in wanted.items():
-            self._looked_at[kind] = now + (self.timing.poll_s if got[kind] < most else 0)
-        for ready in claimed:
+        for ready in started:
             run_task = asyncio.create_task(self._fly(ready))
             self._flights[ready.task.pk] = Flight(ready, run_task)
 

@@ -120,6 +120,7 @@ def _questions(replay: Replay, batch: Sequence[ReplayAnswer], provider: Provider
                 lease_token=uuid.uuid4(),
                 lease_until=now + timedelta(seconds=BUSY_S),
                 started_at=now,
+                called_at=now,
                 prompt_version=arms[answer.arm][0],
                 requested_by_id=replay.requested_by_id,
                 requested_as="Replay lab",

@@ -59,7 +59,8 @@ _LOADS = """
 SELECT pool.id,
        (SELECT count(*) FROM (SELECT 1 FROM ai_agents_agenttask WHERE kind = pool.kind AND state = 'queued'
             AND run_after <= statement_timestamp() LIMIT 10000) AS first),
-       (SELECT count(*) FROM ai_agents_agenttask WHERE kind = pool.kind AND state = 'running'),
+       (SELECT count(*) FROM ai_agents_agenttask
+            WHERE kind = pool.kind AND state = 'running' AND called_at IS NOT NULL),
        (SELECT extract(epoch FROM statement_timestamp() - min(run_after)) FROM ai_agents_agenttask
             WHERE kind = pool.kind AND state = 'queued' AND run_after <= statement_timestamp()),
        calls.*

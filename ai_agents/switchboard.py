@@ -66,6 +66,18 @@ class Switchboard:
                 self._circuits[model] = Circuit(model, CircuitState.HALF_OPEN, circuits.PROBE_S)
         return found
 
+    def plain_permit(self, pool_model: str = "") -> Permit | None:
+        """The first closed model for this pool; None while a circuit before it may be tried, or none is
+        closed.
+        """
+        for model in self.order(pool_model):
+            circuit = self._circuits.get(model)
+            if circuit is None or circuit.is_closed:
+                return Permit(model)
+            if circuit.due_s <= 0:
+                return None
+        return None
+
     def unused(self, permit: Permit) -> None:
         """No call was made on this permit."""
         if permit.probe:

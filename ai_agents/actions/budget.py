@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from ai_agents.llm.base import CallRecord
@@ -109,6 +110,12 @@ def left(kind: str, day: date) -> Decimal:
     return min((row.cap - row.spent - row.reserved for row in rows), default=ZERO)
 
 
+def overdrawn(day: date) -> set[str]:
+    """Scopes of which more was spent and set aside than they have: a call cost more than its price said."""
+    spent = Budget.objects.filter(day=day, cap__lt=F("spent") + F("reserved"))
+    return set(spent.values_list("scope", flat=True))
+
+
 @transaction.atomic
 def reserve(wanted: Sequence[tuple[AgentTask, Decimal]]) -> list[AgentTask]:
     """Set money aside for these tasks, in their order, as far as it reaches. Returns those that got theirs.
@@ -146,6 +153,13 @@ def settle(ended: Sequence[tuple[AgentTask, Decimal | None]]) -> None:
     transaction.
     """
     _book([(task, task.reserved_usd, spent or ZERO) for task, spent in ended])
+
+
+def settle_unknown(lost: Sequence[AgentTask]) -> None:
+    """Settle tasks whose end nobody saw: what was reserved counts as spent where a call may have been made.
+    In the caller's transaction.
+    """
+    settle([(task, task.reserved_usd if task.called_at else None) for task in lost])
 
 
 def book_late(task: AgentTask, spent: Decimal) -> None:

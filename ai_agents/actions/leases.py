@@ -22,14 +22,14 @@ ENDED = Outcome(TaskState.QUEUED, "process_ended", gives_back=True)
 def give_back(instance: str) -> int:
     """Put back what this instance held. All its processes have ended. Returns how many tasks.
 
-    Nobody knows whether their calls were made, so what was reserved for them is booked as spent. Publishes
-    AgentTaskChanged.
+    Nobody knows whether the calls of those that had started were made, so what was reserved for them is
+    booked as spent. Publishes AgentTaskChanged.
     """
     mark = mark_of(instance)
     held = AgentTask.objects.filter(
         state=TaskState.RUNNING, lease_token__range=(UUID(mark + "0" * 16), UUID(mark + "f" * 16))
     )
     tasks = list(held.order_by("pk").select_for_update())
-    budget.settle([(task, task.reserved_usd) for task in tasks])
+    budget.settle_unknown(tasks)
     finish([(task, ENDED) for task in tasks])
     return len(tasks)

@@ -193,10 +193,13 @@ def pools_now(kinds: Iterable[str] | None = None) -> list[PoolNow]:
             """
             SELECT pool.kind,
                    (SELECT count(*) FROM (SELECT 1 FROM ai_agents_agenttask
-                    WHERE kind = pool.kind AND state = 'queued' LIMIT 10000) AS first),
+                    WHERE kind = pool.kind AND state = 'queued' LIMIT 10000) AS first)
+                   + (SELECT count(*) FROM ai_agents_agenttask
+                      WHERE kind = pool.kind AND state = 'running' AND called_at IS NULL),
                    (SELECT extract(epoch FROM statement_timestamp() - min(run_after)) FROM ai_agents_agenttask
                     WHERE kind = pool.kind AND state = 'queued' AND run_after <= statement_timestamp()),
-                   (SELECT count(*) FROM ai_agents_agenttask WHERE kind = pool.kind AND state = 'running'),
+                   (SELECT count(*) FROM ai_agents_agenttask
+                    WHERE kind = pool.kind AND state = 'running' AND called_at IS NOT NULL),
                    (SELECT count(*) FROM ai_agents_agenttask
                     WHERE kind = pool.kind AND state = 'done' AND finished_at >= day.start),
                    (SELECT count(*) FROM ai_agents_agenttask

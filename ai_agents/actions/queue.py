@@ -1,5 +1,8 @@
 """The queue: AgentTask rows are claimed under a lease, and finished only by whoever still holds it.
 
+A claimed task is in its pump's hand until `start` lets it call a model. Both are bounded by the pool's target
+across all pumps: what calls by the target, what is in hand beside it by `ahead`.
+
 Leases and due times use the database's clock (statement_timestamp()), so that no machine's clock matters.
 No transaction here lasts longer than its few statements; none is open while a model thinks.
 """
@@ -27,7 +30,7 @@ UPDATE {_TABLE} AS task
 SET state = 'running', attempts = attempts + 1,
     lease_token = (%(mark)s || right(replace(gen_random_uuid()::text, '-', ''), 16))::uuid,
     lease_until = statement_timestamp() + %(lease_s)s * interval '1 second',
-    started_at = now(), updated_at = now()
+    started_at = now(), called_at = NULL, updated_at = now()
 FROM (
     SELECT id FROM {_TABLE}
     WHERE kind = %(kind)s AND state = 'queued' AND run_after <= statement_timestamp()
@@ -41,23 +44,43 @@ _CLAIM_FIRST = _CLAIM.format(order="priority, run_after, id")
 _CLAIM_OLDEST = _CLAIM.format(order="run_after, id")
 
 
+_START = f"""
+UPDATE {_TABLE} AS task SET called_at = coalesce(called_at, statement_timestamp()), updated_at = now()
+FROM (
+    SELECT id FROM unnest(%s::bigint[], %s::uuid[]) WITH ORDINALITY AS wanted (id, token, place)
+    JOIN {_TABLE} AS held USING (id)
+    WHERE held.state = 'running' AND held.lease_token = wanted.token
+    ORDER BY place LIMIT %s
+) AS next
+WHERE task.id = next.id
+RETURNING task.id
+"""  # noqa: S608  only names of our own
+
+
 def claim(
-    kind: str, most: int, *, lease_s: float, oldest_first: bool = False, most_in_all: int = 0
+    kind: str,
+    most: int,
+    *,
+    lease_s: float,
+    ahead: int = 0,
+    oldest_first: bool = False,
+    most_in_all: int = 0,
 ) -> list[AgentTask]:
-    """Take up to `most` due tasks of a kind, and never more than its pool's target allows to run everywhere,
-    its rate a minute, and `most_in_all` for all kinds together (0: no limit).
+    """Take up to `most` due tasks of a kind into hand, and never more than its pool's target, and `ahead`
+    beside it, allow to run everywhere, its rate a minute, and `most_in_all` and `ahead` for all kinds
+    together (0: no limit).
 
     Locks the pool's row for these few statements, so that the bounds hold across pumps. Attempts are counted
     here: a task that kills its process has still spent one. Sorted by priority.
     """
     with transaction.atomic():
         if most_in_all:
-            most = min(most, most_in_all - _running_in_all())
+            most = min(most, most_in_all + ahead - _running_in_all())
         pool = AgentPool.objects.select_for_update(no_key=True).filter(kind=kind, paused=False).first()
         if pool is None or most <= 0:
             return []
         running = AgentTask.objects.filter(kind=kind, state=TaskState.RUNNING).count()
-        most = min(most, pool.target - running)
+        most = min(most, pool.target + ahead - running)
         if pool.rpm and most > 0:
             most = min(most, pace.room(pool))
         if most <= 0:
@@ -73,11 +96,39 @@ def claim(
     return sorted(tasks, key=lambda task: (task.priority, task.run_after, task.pk))
 
 
-def _running_in_all() -> int:
-    """Tasks of every kind that run now; other claims wait until the caller's is done."""
+def start(kind: str, tasks: Sequence[AgentTask], *, most_in_all: int = 0) -> set[int]:
+    """Let these claimed tasks of a kind call a model, in their order, as far as the pool's target everywhere
+    and `most_in_all` for all kinds together (0: no limit) leave room. Returns the ids of those that may.
+
+    The rest stays in hand, or was lost to somebody else.
+    """
+    if not tasks:
+        return set()
+    with transaction.atomic(), connection.cursor() as cursor:
+        room = len(tasks)
+        if most_in_all:
+            room = min(room, most_in_all - _running_in_all(calling=True))
+        pool = AgentPool.objects.select_for_update(no_key=True).filter(kind=kind, paused=False).first()
+        if pool is None or room <= 0:
+            return set()
+        calling = AgentTask.objects.filter(
+            kind=kind, state=TaskState.RUNNING, called_at__isnull=False
+        ).count()
+        room = min(room, pool.target - calling)
+        if room <= 0:
+            return set()
+        cursor.execute(_START, [[task.pk for task in tasks], [task.lease_token for task in tasks], room])
+        return {pk for (pk,) in cursor.fetchall()}
+
+
+def _running_in_all(*, calling: bool = False) -> int:
+    """Tasks of every kind that run now (`calling`: that may call); other claims wait until the caller's is
+    done.
+    """
+    of_those = " AND called_at IS NOT NULL" if calling else ""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CLAIMING])
-        cursor.execute(f"SELECT count(*) FROM {_TABLE} WHERE state = 'running'")  # noqa: S608
+        cursor.execute(f"SELECT count(*) FROM {_TABLE} WHERE state = 'running'{of_those}")  # noqa: S608
         return cursor.fetchone()[0]
 
 
@@ -120,6 +171,7 @@ def finish(ended: Sequence[tuple[AgentTask, Outcome]]) -> None:
             f"UPDATE {_TABLE} AS task SET state = new.state, error = new.error, reserved_usd = 0, "  # noqa: S608
             "lease_until = NULL, lease_token = NULL, updated_at = now(), "
             "finished_at = CASE WHEN new.state = 'queued' THEN NULL ELSE now() END, "
+            "called_at = CASE WHEN new.state = 'queued' THEN NULL ELSE task.called_at END, "
             "run_after = CASE WHEN new.state <> 'queued' THEN task.run_after "
             "  ELSE statement_timestamp() + new.again_s * interval '1 second' END, "
             "attempts = task.attempts - new.back, rate_limited = task.rate_limited + new.limited "
@@ -159,8 +211,8 @@ def reap() -> int:
     """Take back tasks whose lease ran out: to the queue, or dead once their attempts are spent. Returns
     how many.
 
-    Nobody knows whether their calls were made, so what was reserved for them is booked as spent. Also
-    cancels queued tasks whose deadline has passed.
+    Nobody knows whether the calls of those that had started were made, so what was reserved for them is
+    booked as spent. Also cancels queued tasks whose deadline has passed.
     """
     expired = list(
         AgentTask.objects.raw(
@@ -170,7 +222,7 @@ def reap() -> int:
             [REAP_AT_ONCE],
         )
     )
-    budget.settle([(task, task.reserved_usd) for task in expired])
+    budget.settle_unknown(expired)
     finish([(task, _after_lost_lease(task)) for task in expired])
     _cancel("state = 'queued' AND deadline <= statement_timestamp()", [], error="too_late")
     return len(expired)

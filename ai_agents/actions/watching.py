@@ -32,9 +32,9 @@ def queue_lines() -> list[QueueLine]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT kind, priority, count(*) FILTER (WHERE state = 'queued'),
+            SELECT kind, priority, count(*) FILTER (WHERE state = 'queued' OR called_at IS NULL),
                    count(*) FILTER (WHERE state = 'queued' AND run_after <= statement_timestamp()),
-                   count(*) FILTER (WHERE state = 'running'),
+                   count(*) FILTER (WHERE state = 'running' AND called_at IS NOT NULL),
                    extract(epoch FROM statement_timestamp() - min(run_after) FILTER (
                        WHERE state = 'queued' AND run_after <= statement_timestamp()))::float
               FROM ai_agents_agenttask WHERE state IN ('queued', 'running')
@@ -91,7 +91,9 @@ def running_now(kind: str, *, by: Actor) -> list[dict[str, Any]]:
     nameless. Two queries.
     """
     tasks = list(
-        AgentTask.objects.filter(kind=kind, state=TaskState.RUNNING).order_by("started_at", "pk")[:CURRENT]
+        AgentTask.objects.filter(kind=kind, state=TaskState.RUNNING, called_at__isnull=False).order_by(
+            "started_at", "pk"
+        )[:CURRENT]
     )
     leads = Lead.objects.visible_to(by).filter(pk__in=[task.lead_id for task in tasks if task.lead_id])
     names = dict(leads.values_list("pk", "public_id"))

@@ -56,12 +56,21 @@ class ModelClient:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                raw = await self._openai.chat.completions.with_raw_response.create(
-                    model=model,
-                    messages=[{"role": "system", "content": system}, {"role": "user", "content": user}],
-                    max_tokens=max_tokens,
-                    temperature=temperature,
-                    response_format={"type": "json_object"},
+                # The plain request: the body is JSON already, so the SDK's walk through it (a third of what
+                # a call costs the CPU) has nothing to find.
+                response = await self._openai.post(
+                    "/chat/completions",
+                    cast_to=httpx2.Response,
+                    body={
+                        "model": model,
+                        "messages": [
+                            {"role": "system", "content": system},
+                            {"role": "user", "content": user},
+                        ],
+                        "max_tokens": max_tokens,
+                        "temperature": temperature,
+                        "response_format": {"type": "json_object"},
+                    },
                 )
         except TimeoutError:
             raise TimedOut from None
@@ -72,7 +81,6 @@ class ModelClient:
             raise ProviderError("connection", cause) from None
         except openai.OpenAIError as error:
             raise ProviderError("sdk", error.__class__.__name__) from None
-        response = raw.http_response
         return read_reply(
             response.content, prompt=system + user, max_tokens=max_tokens, asked=model,
             request_id=response.headers.get("x-request-id", ""),

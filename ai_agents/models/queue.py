@@ -101,6 +101,11 @@ class AgentTask(Record):
     error = models.CharField(max_length=60, blank=True, help_text="code of the last failure")
     reserved_usd = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))
     started_at = models.DateTimeField(null=True, blank=True)
+    called_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="since when it may call a model; empty while a pump has it in hand",
+    )
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = AgentTaskQuerySet.as_manager()

@@ -168,7 +168,7 @@ def test_most_calls_failing_opens_the_circuit_and_kills_no_task_that_waits(engin
 def test_while_the_first_model_fails_the_next_one_answers_and_the_first_is_tried(
     two_models: Engine, monkeypatch
 ):
-    monkeypatch.setattr(circuits, "FIRST_S", 0.3)
+    monkeypatch.setattr(circuits, "FIRST_S", 0.8)
     two_models.target(4)
     two_models.queue(40)
     two_models.server.script.latency_s = 0.1
