@@ -174,6 +174,11 @@ class Pump:
                 return  # the database is away: the leases will run out
 
     async def _control(self, *, keeps_slot: bool) -> bool:
+        self._desk.held_back = {
+            kind: int(throttle.limit)
+            for kind, throttle in self._throttles.items()
+            if kind in self._desk.claims.orders and throttle.limit < self._desk.claims.orders[kind].target
+        }
         held = [flight.ready.task for flight in self._flights.values()]
         lost, keeps_slot = await self._db(self._desk.control, held, keeps_slot=keeps_slot) or (
             set(),

@@ -29,6 +29,7 @@ class Desk:
         self.timing = timing
         self.switchboard = Switchboard(provider)
         self.claims = Claims(provider, timing, self.switchboard)
+        self.held_back: dict[str, int] = {}  # kind -> calls in flight at most, after 429s
         self.token = uuid.uuid4()
         self._beat_at = self._renewed_at = self._scaled_at = 0.0
 
@@ -87,7 +88,9 @@ class Desk:
             stamp(f"cluster:{AI}", pump=os.getpid(), running=len(held))
             if keeps_slot:
                 keeps_slot = slots.keep_slot(
-                    self.token, for_s=self.timing.slot_s, info={"model": self.switchboard.models[0]}
+                    self.token,
+                    for_s=self.timing.slot_s,
+                    info={"model": self.switchboard.models[0], "held_back": self.held_back},
                 )
             self._beat_at = now
         if expired := queue.reap():

@@ -21,6 +21,8 @@ from ai_agents.llm.providers import Provider
 from crm import clock
 
 SILENT_S = 120  # work is due for so long, and no cluster has proved progress
+FAILING = 0.1  # of the newest calls
+FAILING_OF = (20, 200)  # calls it takes to say so, and how many are looked at, of the last ten minutes
 STALE_S = 600  # a model that nobody called for so long is not called slow any more
 
 
@@ -29,7 +31,9 @@ class Trouble:
     """One thing that is wrong. `code` is for programs; `stops` tells that no task of any kind goes on."""
 
     code: (
-        str  # key_refused, model_gone, provider_down, budget_spent, no_pump, paused, fallback, provider_slow
+        # key_refused, model_gone, provider_down, budget_spent, no_pump, paused, fallback, provider_slow,
+        # calls_fail
+        str
     )
     text: str
     since: datetime | None
@@ -56,6 +60,12 @@ SELECT jsonb_build_object(
         WHERE day = (now() AT TIME ZONE 'UTC')::date AND scope NOT LIKE 'user:%%'),
     'used', (SELECT jsonb_build_object('model', info ->> 'model', 'provider', info ->> 'provider')
         FROM ai_agents_pumplease ORDER BY until DESC LIMIT 1),
+    'calls', (SELECT jsonb_build_object('n', count(*), 'failed', count(*) FILTER (WHERE status IN
+            ('timeout', 'error', 'invalid')), 'since', min(created_at) FILTER (WHERE status IN
+            ('timeout', 'error', 'invalid')))
+        FROM (SELECT status, created_at FROM ai_agents_agentcall
+              WHERE created_at > now() - %(stale_s)s * interval '1 second' AND provider = %(provider)s
+              ORDER BY created_at DESC LIMIT %(newest)s) AS newest),
     'silent_since', (SELECT coalesce(
             (SELECT at FROM crm_heartbeat WHERE name = 'cluster:ai'),
             now() - %(silent_s)s * interval '1 second')
@@ -73,6 +83,7 @@ def troubles(provider: Provider, state: Mapping[str, Any], *, least_usd: Decimal
         *_budgets(state.get("budgets") or [], least_usd),
         *_silence(state.get("silent_since")),
         *_pauses(state.get("pools") or []),
+        *_failing(state.get("calls") or {}),
         *_fallback(provider, state.get("used") or {}),
     ]
     return sorted(found, key=lambda trouble: not trouble.stops)
@@ -181,6 +192,16 @@ def _pauses(pools: Sequence[Mapping[str, Any]]) -> list[Trouble]:
         text = ngettext("%(names)s is paused.", "%(names)s are paused.", len(paused))
     said = f"{text % {'names': names, 'since': since(at)}} {because}".rstrip()
     return [Trouble("paused", said, at, stops=len(paused) == len(pools))]
+
+
+def _failing(calls: Mapping[str, Any]) -> list[Trouble]:
+    """One call in ten and more fails or cannot be read, while the circuits let them through."""
+    n, failed = calls.get("n", 0), calls.get("failed", 0)
+    if n < FAILING_OF[0] or failed < FAILING * n:
+        return []
+    at = _time(calls["since"])
+    text = _("%(failed)d of the last %(n)d calls to a model failed or could not be read, since %(since)s.")
+    return [Trouble("calls_fail", text % {"failed": failed, "n": n, "since": since(at)}, at)]
 
 
 def _fallback(provider: Provider, used: Mapping[str, Any]) -> list[Trouble]:

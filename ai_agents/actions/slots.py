@@ -74,3 +74,16 @@ def live_pumps() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM ai_agents_pumplease WHERE until > now()")
         return cursor.fetchone()[0]
+
+
+def held_back() -> dict[str, int]:
+    """Kind -> how many calls live pumps keep to together since a provider answered 429; only kinds that are
+    held below their share. Written by pumps at each beat.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT kind, sum(most::int) FROM ai_agents_pumplease, "
+            "jsonb_each_text(coalesce(info -> 'held_back', '{}')) AS held (kind, most) "
+            "WHERE until > now() GROUP BY 1"
+        )
+        return dict(cursor.fetchall())

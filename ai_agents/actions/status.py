@@ -10,7 +10,7 @@ from django.db import connection
 
 from ai_agents.actions.budget import CALLS_PER_RUN
 from ai_agents.actions.calls import price_of
-from ai_agents.actions.health import SILENT_S, STALE_S, STATE, Trouble, troubles
+from ai_agents.actions.health import FAILING_OF, SILENT_S, STALE_S, STATE, Trouble, troubles
 from ai_agents.agents import AGENTS
 from ai_agents.llm.prices import Price
 from ai_agents.llm.providers import Provider, current_provider
@@ -75,7 +75,15 @@ def current_troubles() -> list[Trouble]:
 
 def _read(provider: Provider) -> tuple[int, int, Decimal | None, Decimal | None, dict[str, Any]]:
     with connection.cursor() as cursor:
-        cursor.execute(_STATUS, {"silent_s": SILENT_S, "stale_s": STALE_S, "provider": provider.name})
+        cursor.execute(
+            _STATUS,
+            {
+                "silent_s": SILENT_S,
+                "stale_s": STALE_S,
+                "newest": FAILING_OF[1],
+                "provider": provider.name,
+            },
+        )
         running, queued, spent, cap, state = cursor.fetchone()
     return running, queued, spent, cap, json.loads(state) if isinstance(state, str) else state
 

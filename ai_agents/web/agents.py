@@ -6,12 +6,22 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from ai_agents.actions.pools import PoolNow, pause_agents, pools_now, resume_agents, scale_agents, set_pool
+from ai_agents.actions.pools import (
+    PoolNow,
+    pause_agents,
+    pools_now,
+    restart_agents,
+    resume_agents,
+    scale_agents,
+    set_pool,
+)
 from ai_agents.actions.requests import request_analysis, request_draft, request_rewrite
+from ai_agents.actions.slots import held_back
 from ai_agents.actions.status import current_troubles
-from ai_agents.actions.watching import QueueLine, circuits_of, queue_lines
+from ai_agents.actions.watching import Calls, QueueLine, circuits_of, last_calls, queue_lines
 from ai_agents.actions.wishes import WISHES
 from ai_agents.agents import AGENTS, NAMES
 from ai_agents.llm.providers import current_provider
@@ -47,6 +57,8 @@ class PoolRow:
     is_auto: bool
     is_paused: bool
     because: str
+    held_to: int | None  # after 429s
+    unreadable: str  # share of the last hour's calls; empty: none were made
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +111,11 @@ def agents_pools(request: HttpRequest) -> HttpResponse:
 
 
 def _context(request: HttpRequest, *, error: str = "", wrong: str = "", typed: str = "") -> dict:
+    calls, held = last_calls(list(NAMES)), held_back()
     return {
-        "pools": [_row(now) for now in pools_now()],
+        "pools": [
+            _row(now, calls.get(now.pool.kind, Calls()), held.get(now.pool.kind)) for now in pools_now()
+        ],
         "troubles": [trouble.text for trouble in current_troubles()],
         "models": _models(),
         "queues": [_queue(line) for line in queue_lines()],
@@ -113,7 +128,7 @@ def _context(request: HttpRequest, *, error: str = "", wrong: str = "", typed: s
     }
 
 
-def _row(now: PoolNow) -> PoolRow:
+def _row(now: PoolNow, calls: Calls, held_to: int | None) -> PoolRow:
     pool = now.pool
     return PoolRow(
         kind=pool.kind,
@@ -132,6 +147,8 @@ def _row(now: PoolNow) -> PoolRow:
         is_auto=pool.is_auto,
         is_paused=pool.paused,
         because=pool.paused_because,
+        held_to=held_to,
+        unreadable="" if calls.invalid_share is None else f"{calls.invalid_share:.0%}",
     )
 
 
@@ -236,6 +253,25 @@ def agents_switch(request: HttpRequest, kind: str) -> HttpResponse:
     except CRMError as refused:
         error = str(refused)
     return _answer(request, error=error, wrong=kind if error else "")
+
+
+@base.screen
+@require_POST
+def agents_restart(request: HttpRequest) -> HttpResponse:
+    """Let every pump finish what it has in hand while a fresh one takes its place."""
+    error = ""
+    try:
+        let_go = restart_agents(by=base.by(request))
+    except CRMError as refused:
+        error = str(refused)
+    else:
+        text = ngettext(
+            "%d pump finishes its calls; a fresh one takes over",
+            "%d pumps finish their calls; fresh ones take over",
+            let_go,
+        )
+        base.say(request, text % let_go if let_go else _("No pump was at work; one starts when work is due"))
+    return _answer(request, error=error, wrong="restart" if error else "")
 
 
 def _answer(request: HttpRequest, *, error: str, wrong: str, typed: str = "") -> HttpResponse:

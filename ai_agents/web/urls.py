@@ -8,6 +8,7 @@ app_name = "ai_agents"
 urlpatterns = [
     path("agents/", agents.agents, name="agents"),
     path("agents/pools/", agents.agents_pools, name="agents_pools"),
+    path("agents/restart/", agents.agents_restart, name="agents_restart"),
     path("agents/costs/", costs.agents_costs, name="agents_costs"),
     path("agents/costs/budget/", costs.agents_budget, name="agents_budget"),
     path("agents/tasks/<uuid:public_id>/", calls.task_calls, name="task_calls"),

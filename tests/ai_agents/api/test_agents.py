@@ -214,11 +214,11 @@ def test_queues_are_told_by_kind_and_priority_with_their_age(api: Caller):
     assert second["oldest_seconds"] > 10**8
 
 
-def test_numbers_of_an_agent_name_what_it_has_in_hand(api: Caller, token_caller: Callable[..., Caller]):
+def test_numbers_of_an_agent_name_what_it_works_on(api: Caller, token_caller: Callable[..., Caller]):
     lead = make_lead()
     running = AgentTask.objects.create(
         kind="lead_analysis", lead=lead, dedup_key="a", state=TaskState.RUNNING, started_at=timezone.now(),
-        lease_until=timezone.now(), lease_token=uuid4(),
+        called_at=timezone.now(), lease_until=timezone.now(), lease_token=uuid4(),
     )  # fmt: skip
     for state in (TaskState.DONE, TaskState.DONE, TaskState.DONE, TaskState.DEAD):
         AgentTask.objects.create(

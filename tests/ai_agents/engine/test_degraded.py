@@ -74,6 +74,37 @@ def test_slow_answers_are_told_while_they_are_fresh(quiet):
     assert current_troubles() == []
 
 
+def calls_of(*statuses: str) -> None:
+    """Calls made just now."""
+    task = AgentTask.objects.create(kind="lead_analysis", dedup_key="calls", state="done")
+    AgentCall.objects.bulk_create(
+        AgentCall(
+            task=task, attempt=1, provider="scripted", model="m", status=status,
+            tokens_in=1, tokens_out=1, cost_usd=0,
+        )
+        for status in statuses
+    )  # fmt: skip
+
+
+def test_one_call_in_ten_that_fails_is_told_while_work_goes_on(quiet):
+    calls_of(*["ok"] * 17, "invalid", "ok", "timeout")
+    assert codes() == [("calls_fail", False)]
+    assert ai_status().trouble.startswith("2 of the last 20 calls to a model failed or could not be read")
+
+
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        pytest.param(["error"] * 19, id="too few to tell"),
+        pytest.param(["ok"] * 19 + ["error"], id="one in twenty"),
+        pytest.param(["ok"] * 10 + ["rate_limited"] * 10, id="rate limits are obeyed, not failures"),
+    ],
+)
+def test_fewer_failed_calls_are_no_trouble(quiet, statuses):
+    calls_of(*statuses)
+    assert current_troubles() == []
+
+
 def test_a_budget_that_is_spent_says_since_when_and_for_whom(quiet):
     day = timezone.now().date()
     Budget.objects.create(scope="all", day=day, cap=5, spent=5, stopped_at=AT)
