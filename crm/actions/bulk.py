@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -22,7 +22,19 @@ from crm.actions.lead_lists import checked_filters, narrow_leads
 from crm.actions.personal_data import ERASED
 from crm.actions.tags import MODELS
 from crm.errors import InvalidValue, TransitionRefused
-from crm.models import Actor, ActorKind, BulkRow, BulkState, Job, JobState, Stage, Tag, Undo, User
+from crm.models import (
+    Actor,
+    ActorKind,
+    BulkRow,
+    BulkState,
+    ErasureLedger,
+    Job,
+    JobState,
+    Stage,
+    Tag,
+    Undo,
+    User,
+)
 from crm.permissions import Verb, require
 
 KIND = "bulk"
@@ -215,11 +227,27 @@ def _plain(value: Any) -> Any:
 
 def forget_names(job: Job) -> None:
     """Names of refused records, and the reason that was given, go from a job that is over. Saves it."""
+    _forget(job)
+    job.save(update_fields=["result", "cursor", "updated_at"])
+
+
+def _forget(job: Job) -> None:
     job.result |= {name: [] for name in ("refusals", "kept_rows") if name in job.result}
     if job.cursor["values"].get("reason"):
         job.cursor["values"]["reason"] = ERASED
         Undo.objects.filter(public_id=job.cursor["undo"]).update(label=ERASED)
-    job.save(update_fields=["result", "cursor", "updated_at"])
+
+
+def _is_about_erased(job: Job) -> bool:
+    """Whether somebody among the rows was erased while the job ran, when its reason was still needed."""
+    target = job.cursor["target"]
+    erased = ErasureLedger.objects.filter(erased_at__gte=job.created_at)
+    ids = [found for entry in erased for found in (*entry.lead_ids, *entry.contact_ids)]
+    if not ids or target not in {"lead", "contact", "opportunity"}:
+        return False
+    whose = {"opportunity": Q(lead__public_id__in=ids) | Q(primary_contact__public_id__in=ids)}
+    theirs = MODELS[target].objects.filter(whose.get(target, Q(public_id__in=ids)))
+    return theirs.filter(pk__in=BulkRow.objects.filter(job=job).values("record_id")).exists()
 
 
 def finish(job: Job, phase: str) -> None:
@@ -237,6 +265,8 @@ def finish(job: Job, phase: str) -> None:
         ],
     }
     job.state, job.finished_at = JobState.DONE, clock.now()
+    if _is_about_erased(job):
+        _forget(job)
 
 
 def _token_of(by: Actor) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ outside of the database (ERASURE_LEDGER), because a restored backup knows nothin
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ from crm.actions.audit import audit
 from crm.actions.consents import address_hash
 from crm.actions.identity import IMPORT_LOCK
 from crm.actions.maintenance import maintenance
+from crm.actions.person_addresses import ways_in
+from crm.actions.person_files import forget_waiting_files, hold_imports, ways_waiting
 from crm.actions.personal_data import ERASED, HELD, Held, Person, scrubs
 from crm.errors import InvalidValue, TransitionRefused
 from crm.models import (
@@ -32,6 +34,8 @@ from crm.models import (
     Contact,
     ContactPoint,
     ErasureLedger,
+    ImportRow,
+    Inquiry,
     Lead,
     LeadStatus,
     LeadStatusChange,
@@ -61,16 +65,19 @@ def erase_person(
     by: Actor,
     request: PrivacyRequest | None = None,
     entry: ErasureLedger | None = None,
+    with_files: bool = True,
 ) -> Erasure:
-    """Anonymise everything about this person, their history included. It cannot be undone.
+    """Anonymise everything about this person, their history included. It cannot be undone. `with_files`: look
+    into files that wait for their import, too.
 
     Addresses are banned (by hash), open leads end, files go. `entry` is given when an old erasure is
     replayed. Raises PermissionRefused, InvalidValue when nobody is meant, TransitionRefused while a message
     to them is being sent. Publishes PersonErased for each lead.
     """
     require(by, Verb.PRIVACY_APPROVE)
-    if not person.leads and not person.contacts:
+    if person.is_nobody:
         raise InvalidValue(_("There is nobody of that kind to erase."), field="person")
+    list(hold_imports())
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [IMPORT_LOCK])
     leads = list(Lead.objects.filter(pk__in=person.leads).select_for_update().order_by("pk"))
@@ -82,6 +89,8 @@ def erase_person(
     entry = entry or _entered(leads, contacts, person, request)
     with maintenance("erase", "erased a person", by=by, target=entry):
         counts = _run_scrubs(person)
+        if with_files:
+            counts.update(forget_waiting_files(person))
         _end_open(leads, by=by)
         for lead in leads:
             events.publish(events.PersonErased(lead.pk))
@@ -105,15 +114,19 @@ def _entered(
     return ErasureLedger.objects.create(
         lead_ids=[str(lead.public_id) for lead in leads],
         contact_ids=[str(contact.public_id) for contact in contacts],
-        address_hashes=sorted({_known_as(point) for point in points}),
+        address_hashes=sorted({_hashed(point.kind, point.norm) for point in points} | _hashes(person.ways)),
         erased_at=clock.now(),
         request=request,
     )
 
 
-def _known_as(point: ContactPoint) -> str:
+def _hashed(kind: str, norm: str) -> str:
     """How the ledger remembers an address: "email:<keyed hash>"."""
-    return f"{point.kind}:{address_hash(point.kind, point.norm)}"
+    return f"{kind}:{address_hash(kind, norm)}"
+
+
+def _hashes(ways: Iterable[tuple[str, str]]) -> set[str]:
+    return {_hashed(kind, norm) for kind, norm in ways}
 
 
 def _run_scrubs(person: Person) -> Counter[str]:
@@ -247,10 +260,11 @@ def replay_ledger(path: Path, *, by: Actor, dry_run: bool = False) -> Iterator[t
     """
     require(by, Verb.PRIVACY_APPROVE)
     entries = read_ledger(path)
-    by_hash = _owners_by_hash({found for entry in entries for found in entry["addresses"]})
+    wanted = {found for entry in entries for found in entry["addresses"]}
+    by_hash, ways = _owners_by_hash(wanted), _ways_by_hash(wanted)
     for entry in entries:
-        person = _whom(entry, by_hash)
-        found = len(person.leads) + len(person.contacts)
+        person = _whom(entry, by_hash, ways)
+        found = len(person.leads) + len(person.contacts) + len(person.ways)
         if not dry_run:
             _replay(entry, person, by=by)
         yield entry["id"], found
@@ -268,14 +282,18 @@ def _replay(entry: dict[str, Any], person: Person, *, by: Actor) -> None:
         },
     )
     _ban(row.address_hashes)  # the restored database knows nothing of it
-    if person.leads or person.contacts:
+    if not person.is_nobody:
         erase_person(person, by=by, entry=row)
         audit("person.erased_again", "replayed the ledger after a restore", by=by, target=row)
         row.replayed_at = clock.now()
         row.save(update_fields=["replayed_at", "updated_at"])
 
 
-def _whom(entry: dict[str, Any], by_hash: dict[str, list[ContactPoint]]) -> Person:
+def _whom(
+    entry: dict[str, Any],
+    by_hash: dict[str, list[ContactPoint]],
+    ways: dict[str, tuple[datetime, tuple[str, str]]],
+) -> Person:
     """Who of the entry is there with data in it."""
     at = entry["erased_at"]
     leads = set(
@@ -292,7 +310,33 @@ def _whom(entry: dict[str, Any], by_hash: dict[str, list[ContactPoint]]) -> Pers
                 leads.add(point.lead.pk)
             if point.contact and point.contact.created_at < at:
                 contacts.add(point.contact.pk)
-    return Person(frozenset(leads), frozenset(contacts))
+    known = (ways[found] for found in entry["addresses"] if found in ways)
+    return Person(frozenset(leads), frozenset(contacts), frozenset(way for first, way in known if first < at))
+
+
+def _ways_by_hash(wanted: set[str]) -> dict[str, tuple[datetime, tuple[str, str]]]:
+    """Since when an address with one of these hashes stands in what made no lead: inquiries, refused rows,
+    files that wait. Reads all of these once, in pieces.
+    """
+    found: dict[str, tuple[datetime, tuple[str, str]]] = {}
+    for at, ways in _ways_without_lead() if wanted else ():
+        for way in ways:
+            known = _hashed(*way)
+            if known in wanted and (known not in found or at < found[known][0]):
+                found[known] = (at, way)
+    return found
+
+
+def _ways_without_lead() -> Iterator[tuple[datetime, frozenset[tuple[str, str]]]]:
+    inquiries = Inquiry.objects.filter(lead=None).exclude(payload={})
+    values = inquiries.values_list("received_at", "payload", "source__default_country")
+    for at, payload, country in values.iterator(chunk_size=2_000):
+        yield at, ways_in(payload, country=country)
+    rows = ImportRow.objects.filter(lead=None, raw__isnull=False)
+    cells = rows.values_list("job__created_at", "raw", "job__source__default_country")
+    for at, raw, country in cells.iterator(chunk_size=2_000):
+        yield at, ways_in(raw, country=country or "")
+    yield from ways_waiting()
 
 
 def _owners_by_hash(wanted: set[str]) -> dict[str, list[ContactPoint]]:
@@ -300,7 +344,7 @@ def _owners_by_hash(wanted: set[str]) -> dict[str, list[ContactPoint]]:
     found: dict[str, list[ContactPoint]] = {}
     points = ContactPoint.objects.select_related("lead", "contact").exclude(kind="url")
     for point in points.iterator(chunk_size=5_000) if wanted else ():
-        known = _known_as(point)
+        known = _hashed(point.kind, point.norm)
         if known in wanted:
             found.setdefault(known, []).append(point)
     return found

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from crm.models import ContactPoint, MatchKey, PointKind
 LONGEST = 320  # characters: longer values are prose, which may speak of somebody else,
 PROSE = "message"  # as this one may
 TAIL = 7  # last digits of a number, which stand in every way to write it
+_NO_DIGIT = re.compile(r"\D")
+_NUMBER = re.compile(r"\+?[\d ()./-]{7,30}")
 _MAIL = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+")
 
 
@@ -32,6 +35,7 @@ class Addresses:
         """From what they can be reached and are recognised by. Two queries."""
         mine = Q(lead__in=person.leads) | Q(contact__in=person.contacts)
         known = {
+            *person.ways,
             *ContactPoint.objects.filter(mine).values_list("kind", "norm"),
             *MatchKey.objects.filter(mine).values_list("kind", "value"),
         }
@@ -40,6 +44,12 @@ class Addresses:
             frozenset(norm for kind, norm in known if kind == PointKind.PHONE),
         )
 
+    @property
+    def ways(self) -> frozenset[tuple[str, str]]:
+        """The same as (kind, normal form)."""
+        mails = {(str(PointKind.EMAIL), mail) for mail in self.mails}
+        return frozenset(mails | {(str(PointKind.PHONE), phone) for phone in self.phones})
+
     def keys_in(self, rows: QuerySet[Any], column: str) -> list[int]:
         """The keys of those rows whose JSON `column` names this person.
 
@@ -47,17 +57,33 @@ class Addresses:
         spacing; each is then read as the intake would read it.
         """
         looks = Q()
-        for mail in self.mails:
-            local = mail.rpartition("@")[0].partition("+")[0] or mail
-            looks |= Q(text__contains=f"{local}@") | Q(text__contains=f"{local}+")
-        for phone in self.phones:
-            looks |= Q(digits__contains=phone[-TAIL:].lstrip("+"))
+        for beginning in self._beginnings():
+            looks |= Q(said__contains=beginning)
+        for tail in self._tails():
+            looks |= Q(digits__contains=tail)
         if not looks:
             return []
-        digits = Func(F("text"), Value(r"\D"), Value(""), Value("g"), function="regexp_replace")
-        found = rows.annotate(text=Lower(Cast(column, TextField())))
+        digits = Func(F("said"), Value(r"\D"), Value(""), Value("g"), function="regexp_replace")
+        found = rows.annotate(said=Lower(Cast(column, TextField())))
         found = found.annotate(digits=Cast(digits, TextField())).filter(looks)
         return [pk for pk, value in found.values_list("pk", column).iterator() if self.are_in(value)]
+
+    def _beginnings(self) -> Iterator[str]:
+        """How an e-mail address of theirs begins in every way to write it."""
+        for mail in self.mails:
+            local = mail.rpartition("@")[0].partition("+")[0] or mail
+            yield from (f"{local}@", f"{local}+")
+
+    def _tails(self) -> Iterator[str]:
+        """How a number of theirs ends, without what people put between the digits."""
+        return (phone[-TAIL:].lstrip("+") for phone in self.phones)
+
+    def may_be_in(self, text: str) -> bool:
+        """The quick look at a text of which most say nothing of the person."""
+        text = text.lower()
+        if any(beginning in text for beginning in self._beginnings()):
+            return True
+        return bool(self.phones) and any(tail in _NO_DIGIT.sub("", text) for tail in self._tails())
 
     def are_in(self, value: Any) -> bool:
         """Whether what stands there is this person's: by e-mail address, or by number where no e-mail address
@@ -95,3 +121,20 @@ def _is_number(text: str, phone: str) -> bool:
         return normalise_phone(text, country) == phone
     except (InvalidValue, phonenumbers.NumberParseException):
         return False
+
+
+def ways_in(value: Any, *, country: str = "") -> frozenset[tuple[str, str]]:
+    """The e-mail addresses and telephone numbers that stand in a JSON document, as (kind, normal form).
+
+    `country`: of numbers without their country's code, where the document has none of its own.
+    """
+    texts = [text for text in _texts(value) if len(text) <= LONGEST]
+    mails = [forms for text in texts for found in _MAIL.findall(text) if (forms := _mail(found))]
+    ways = {(str(PointKind.EMAIL), form) for forms in mails for form in forms}
+    own = value.get("country") if isinstance(value, dict) else ""
+    country = own if isinstance(own, str) and len(own) == 2 else country
+    for text in texts:
+        if _NUMBER.fullmatch(text.strip()):
+            with suppress(InvalidValue):
+                ways.add((str(PointKind.PHONE), normalise_phone(text, country)))
+    return frozenset(ways)

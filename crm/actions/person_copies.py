@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Model, Q
+from django.db.models import Model, Q, QuerySet
 
 from crm.actions.bulk import KIND as BULK
 from crm.actions.bulk import forget_names
@@ -13,6 +13,7 @@ from crm.actions.person_addresses import Addresses
 from crm.actions.personal_data import HELD, Blank, Person, scrub
 from crm.models import (
     BulkRow,
+    Consent,
     FormConfirmation,
     ImportJob,
     ImportRow,
@@ -74,9 +75,39 @@ def bulk_acts(person: Person) -> dict[str, int]:
 @scrub
 def inquiries_without_lead(person: Person) -> dict[str, int]:
     """What never joined a lead (spam, failed, not confirmed) and gives one of the person's addresses."""
-    keys = Addresses.of(person).keys_in(Inquiry.objects.filter(lead=None), "payload")
+    keys = _inquiries_without_lead(person)
     FormConfirmation.objects.filter(inquiry__in=keys).delete()  # nothing is left to confirm
     return {"crm.inquiry": Inquiry.objects.filter(pk__in=keys).update(**_blank_of(Inquiry))}
+
+
+def _inquiries_without_lead(person: Person) -> list[int]:
+    return Addresses.of(person).keys_in(Inquiry.objects.filter(lead=None), "payload")
+
+
+def _refused_rows(person: Person) -> list[int]:
+    return Addresses.of(person).keys_in(ImportRow.objects.filter(lead=None, raw__isnull=False), "raw")
+
+
+def rows_without_key(person: Person) -> list[QuerySet[Any]]:
+    """The rows about this person that no lead or contact of theirs leads to."""
+    inquiries = _inquiries_without_lead(person)
+    return [
+        FormConfirmation.objects.filter(inquiry__in=inquiries),
+        Inquiry.objects.filter(pk__in=inquiries),
+        ImportRow.objects.filter(pk__in=_refused_rows(person)),
+        _consents(person),
+    ]
+
+
+def _consents(person: Person) -> QuerySet[Consent]:
+    keyless = Consent.objects.filter(lead=None, contact=None).exclude(norm="")
+    return Consent.objects.filter(pk__in=Addresses.of(person).keys_in(keyless, "norm"))
+
+
+@scrub
+def consents_without_lead(person: Person) -> dict[str, int]:
+    """Words given by an address that made no lead."""
+    return {"crm.consent": _consents(person).update(**_blank_of(Consent))}
 
 
 def _blank_of(model: type[Model]) -> Blank:
@@ -101,8 +132,7 @@ def rows_of_imports(person: Person) -> dict[str, int]:
     """Refused rows of files that give one of the person's addresses, and the example cells of those files and
     of the files that brought one of the leads.
     """
-    without = ImportRow.objects.filter(lead=None, raw__isnull=False)
-    refused = ImportRow.objects.filter(pk__in=Addresses.of(person).keys_in(without, "raw"))
+    refused = ImportRow.objects.filter(pk__in=_refused_rows(person))
     brought = ImportRow.objects.filter(lead__in=person.leads)
     files: set[Any] = {*brought.values_list("job", flat=True), *refused.values_list("job", flat=True)}
     jobs = list(ImportJob.objects.filter(pk__in=files).select_for_update().order_by("pk"))

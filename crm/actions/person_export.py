@@ -11,6 +11,8 @@ from django.db.models import BinaryField, ForeignKey, Model, QuerySet
 
 from crm import clock
 from crm.actions.audit import audit
+from crm.actions.person_copies import rows_without_key
+from crm.actions.person_files import FILES, lines_about
 from crm.actions.personal_data import HELD, Held, Person
 from crm.models import Actor, Attachment, Contact, Lead
 from crm.permissions import Verb, require
@@ -40,6 +42,13 @@ def export_person(person: Person, *, by: Actor) -> dict[str, Any]:
             old = _rows(held.rows_in(model, person), held)
             if old:
                 history[held.model._meta.label_lower] = old
+    for keyless in rows_without_key(person):
+        held = next(held for held in HELD if held.model is keyless.model)
+        if more := _rows(keyless, held):
+            tables.setdefault(held.model._meta.label_lower, []).extend(more)
+    files = [{"import": job.public_id, **line} for job, line in lines_about(person)]
+    if files:
+        tables[FILES] = files
     audit(
         "person.exported",
         "wrote out what is known of a person",

@@ -23,10 +23,17 @@ Blank = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One human being: all the leads and contacts that are them, merged ones included (keys)."""
+    """One human being: all the leads and contacts that are them, merged ones included (keys). `ways`: what
+    they are named by besides, (email or phone, normal form); it may be all that there is of them.
+    """
 
     leads: frozenset[int]
     contacts: frozenset[int]
+    ways: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def is_nobody(self) -> bool:
+        return not (self.leads or self.contacts or self.ways)
 
 
 @dataclass(frozen=True, slots=True)

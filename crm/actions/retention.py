@@ -13,12 +13,15 @@ from django.db.models import Q, QuerySet
 from crm import progress
 from crm.actions.erasure import erase_person, remove_files
 from crm.actions.maintenance import forget_deleted, maintenance
+from crm.actions.person_files import WAITING, remove_upload
 from crm.actions.personal_data import ERASED, person_of
 from crm.errors import TransitionRefused
+from crm.imports import storing
 from crm.models import (
     Actor,
     Attachment,
     FormConfirmation,
+    ImportJob,
     ImportRow,
     ImportState,
     Inquiry,
@@ -30,10 +33,12 @@ from crm.models import (
 
 DELETED_KEPT = timedelta(days=30)
 SPAM_KEPT = timedelta(days=30)
+UPLOADS_KEPT = timedelta(days=30)
 IMPORT_ROWS_KEPT = timedelta(days=90)
 READ_KEPT = timedelta(days=90)
 SLICE = 500  # rows a transaction
 DISQUALIFIED = "disqualified leads"
+UPLOADS = "files that nobody imported"
 BY = Actor.system("retention")
 
 
@@ -54,6 +59,7 @@ def overdue(at: datetime) -> dict[str, QuerySet]:
         "rows of imports": ImportRow.objects.filter(
             job__state__in=finished, job__finished_at__lt=at - IMPORT_ROWS_KEPT
         ),
+        UPLOADS: ImportJob.objects.filter(state__in=WAITING, updated_at__lt=at - UPLOADS_KEPT),
         "read notifications": Notification.objects.filter(read_at__lt=at - READ_KEPT),
         DISQUALIFIED: disqualified.exclude(name=ERASED),
     }
@@ -70,9 +76,10 @@ def keep_no_longer(at: datetime) -> dict[str, int]:
 def delete_overdue(at: datetime) -> dict[str, int]:
     """Delete what has a time to go. Returns numbers by name."""
     due = overdue(at)
-    counts = {name: _in_slices(rows, _delete) for name, rows in due.items() if not name.endswith(" leads")}
-    counts["deleted leads"] = _in_slices(due["deleted leads"], _delete_leads)
-    return counts
+    own = {"deleted leads": _delete_leads, UPLOADS: _delete_uploads}
+    return {
+        name: _in_slices(rows, own.get(name, _delete)) for name, rows in due.items() if name != DISQUALIFIED
+    }
 
 
 def anonymise_overdue(at: datetime, *, after: int = 0, seconds: float = inf) -> tuple[int, int | None]:
@@ -111,6 +118,13 @@ def _delete(rows: QuerySet) -> None:
     rows.delete()
 
 
+def _delete_uploads(jobs: QuerySet) -> None:
+    """With their files, and what was read of them."""
+    for job in jobs.select_for_update(of=("self",)):
+        remove_upload(job.pk, storing.path_of(job.stored_as))
+        job.delete()
+
+
 def _delete_leads(leads: QuerySet) -> None:
     """With what was merged into them: those rows have no life of their own. Their files go at the commit."""
     keys = list(leads.values_list("pk", flat=True))
@@ -136,7 +150,7 @@ def _anonymise(lead_id: int) -> int:
     if person.contacts or Lead.objects.open().filter(pk__in=person.leads).exists():
         return 0
     try:
-        erase_person(person, by=BY)
+        erase_person(person, by=BY, with_files=False)  # a file that waits is news of them
     except TransitionRefused:
         return 0
     return 1

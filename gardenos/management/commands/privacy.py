@@ -4,18 +4,17 @@ import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from crm.actions.erasure import erase_person, replay_ledger, sync_ledger
-from crm.actions.identity import normalise_email
 from crm.actions.outbox import renew_epoch
 from crm.actions.person_export import write_person
-from crm.actions.personal_data import Person, person_of
+from crm.actions.person_naming import person_called
+from crm.actions.personal_data import Person
 from crm.errors import CRMError, InvalidValue
-from crm.models import Actor, Contact, ContactPoint, Lead
+from crm.models import Actor, Contact, Lead
 
 BY = Actor.system("manage.py privacy")
 
@@ -23,7 +22,8 @@ BY = Actor.system("manage.py privacy")
 class Command(BaseCommand):
     help = (
         "Write out what is known of a person, erase them, or erase again after a restore whom the ledger "
-        "names. PERSON is the id of a lead or contact, or an e-mail address."
+        "names. PERSON is the id of a lead, contact or inquiry, an e-mail address, or a telephone number "
+        "with its country's code."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -42,11 +42,14 @@ class Command(BaseCommand):
     def handle(self, *, verb: str, **options: Any) -> None:
         try:
             getattr(self, f"_{verb}")(**options)
+        except InvalidValue as refused:
+            wrong_use = refused.field == "person"
+            raise CommandError(str(refused), returncode=2 if wrong_use else 1) from None
         except CRMError as refused:
             raise CommandError(str(refused)) from None
 
     def _export(self, *, person: str, out: Path, **options: Any) -> None:
-        whom = _whom(person)
+        whom = person_called(person)
         try:
             with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
                 counts = write_person(whom, target, by=BY)
@@ -57,8 +60,10 @@ class Command(BaseCommand):
         self.stdout.write(f"{out}: {sum(counts.values())} rows of {len(counts)} tables")
 
     def _erase(self, *, person: str, dry_run: bool, yes: bool, **options: Any) -> None:
-        whom = _whom(person)
+        whom = person_called(person)
         self.stdout.write(f"{len(whom.leads)} leads and {len(whom.contacts)} contacts are this person:")
+        if not (whom.leads or whom.contacts):
+            self.stdout.write("  what made no lead: inquiries, rows and files that give " + _said(whom))
         for record in (
             *Lead.objects.filter(pk__in=whom.leads).order_by("pk"),
             *Contact.objects.filter(pk__in=whom.contacts).order_by("pk"),
@@ -95,25 +100,5 @@ class Command(BaseCommand):
         self.stdout.write(f"{entries} entries; {erased} records {said}; {synced} added to {path}")
 
 
-def _address(text: str) -> str:
-    """As the intake stores it: in lower case, the domain in ASCII. Empty when it is no address."""
-    try:
-        return normalise_email(text)[0]
-    except InvalidValue:
-        return ""
-
-
-def _whom(text: str) -> Person:
-    """The person of an id or address. Raises CommandError."""
-    try:
-        public_id = UUID(text)
-    except ValueError:
-        points = ContactPoint.objects.filter(kind="email", norm=_address(text))
-        point = points.select_related("lead", "contact").order_by("pk").first()
-        lead, contact = (point.lead, point.contact) if point else (None, None)
-    else:
-        lead = Lead.objects.filter(public_id=public_id).first()
-        contact = Contact.objects.filter(public_id=public_id).first()
-    if lead is None and contact is None:
-        raise CommandError(f"There is no lead, contact or e-mail address {text}.", returncode=2)
-    return person_of(lead=lead, contact=contact)
+def _said(whom: Person) -> str:
+    return ", ".join(sorted(norm for _kind, norm in whom.ways))

@@ -33,6 +33,7 @@ from crm.models import (
     Enrollment,
     FormConfirmation,
     IdempotencyKey,
+    ImportJob,
     Lead,
     MatchKey,
     Notification,
@@ -60,6 +61,7 @@ MAIL, PHONE = f"{CANARY}@example.org", "+442079460918"
 TRACES = (CANARY, PHONE.lstrip("+"))
 NATIONAL = "(020) 7946-0918"  # the same number as people write it at home
 FILE = f"Name,E-mail,Phone,Message\n{CANARY} Vole,{MAIL},{PHONE},I am {CANARY}\n"
+WAITING = f'Name;E-mail;Café\nOther;other2@example.com;é\n{CANARY} Vole;{MAIL.title()};"a\nb"\n'
 REFUSED = f"Name,E-mail,Phone\nOther,other@example.com,+442079460100\n{CANARY} Vole,{MAIL.title()},call me\n"
 
 
@@ -114,6 +116,16 @@ def _imported(file: str, by: Actor) -> None:
             pass
 
 
+def waits(file: str, by: Actor) -> ImportJob:
+    """A file that was uploaded and checked, and that nobody has told to run."""
+    job = upload_import(io.BytesIO(file.encode("latin-1")), by=by, file_name="waiting.csv")
+    check_import(job.pk, by=by, in_process=True)
+    while advance_import(job.pk, seconds=60):
+        pass
+    job.refresh_from_db()
+    return job
+
+
 def _without_a_lead(by: Actor) -> None:
     """Asked again, and what came made no lead: rows that nothing but an address ties to the person."""
     for payload in (
@@ -129,6 +141,8 @@ def _without_a_lead(by: Actor) -> None:
             lacks=("The consent is missing.",),
         )
     _imported(REFUSED, by)
+    waits(WAITING, by)
+    record_consent(by=by, address=f"{CANARY}+news@example.org", purpose="news", evidence={"form": CANARY})
 
 
 def _can_be_undone(lead: Lead, contact: Contact, by: Actor) -> None:

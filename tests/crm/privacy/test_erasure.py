@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from django.core.management.base import CommandError
 from django.db import connection
 
 from ai_agents.models import AgentCall
+from crm import clock
 from crm.actions.base import undo
 from crm.actions.bulk import start_bulk
 from crm.actions.bulk_running import advance_bulk
 from crm.actions.consents import is_suppressed
 from crm.actions.erasure import erase_person, read_ledger, sync_ledger
-from crm.actions.intake import receive_inquiry
+from crm.actions.imports import advance_import, run_import
+from crm.actions.intake import receive_inquiry, receive_public_inquiry
 from crm.actions.person_export import export_person, write_person
+from crm.actions.person_files import FILES
 from crm.actions.personal_data import ERASED, HELD, HOLDS_NOTHING, Person, person_of
 from crm.errors import InvalidValue, PermissionRefused, TransitionRefused
 from crm.models import (
@@ -29,6 +33,7 @@ from crm.models import (
     BulkRow,
     Contact,
     ErasureLedger,
+    ImportJob,
     Inquiry,
     Lead,
     Message,
@@ -37,8 +42,10 @@ from crm.models import (
     Role,
     Suppression,
     TimelineEvent,
+    Undo,
+    User,
 )
-from tests.crm.privacy.canaries import CANARY, MAIL, PHONE, plant, traces
+from tests.crm.privacy.canaries import CANARY, FILE, MAIL, NATIONAL, PHONE, WAITING, plant, traces, waits
 from tests.factories import actor, make_admin, make_follow_up, make_lead, make_source, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,6 +90,89 @@ def test_nothing_of_the_person_is_left_in_any_table_or_file():
     )
     bystander.refresh_from_db()
     assert bystander.name == "Other"
+
+
+def nameless(by: Actor, **payload: str) -> Inquiry:
+    """Somebody of whom there is no lead: what they sent failed, and a colleague's file waits."""
+    waits(WAITING, by)
+    return receive_public_inquiry(
+        channel="form",
+        payload={"name": f"{CANARY} Vole", "message": f"I am {CANARY}", **payload},
+        source=make_source("web"),
+        lacks=("No consent.",),
+    )
+
+
+def test_who_never_became_a_lead_is_written_out_and_erased_by_an_address_or_the_inquiry(tmp_path: Path):
+    inquiry = nameless(actor(make_admin()), email=MAIL, phone=PHONE)
+    by_phone = nameless(actor(User.objects.get()), phone=NATIONAL, country="GB")
+    for number, person in enumerate((MAIL.upper(), str(inquiry.public_id))):
+        call_command("privacy", "export", person, "--out", str(tmp_path / f"{number}.zip"))
+        with zipfile.ZipFile(tmp_path / f"{number}.zip") as archive:
+            tables = json.loads(archive.read("person.json"))["tables"]
+        assert inquiry.public_id.hex in {row["public_id"].replace("-", "") for row in tables["crm.inquiry"]}
+        assert {(line["line"], line["cells"]["Name"]) for line in tables[FILES]} == {(3, f"{CANARY} Vole")}
+    call_command("privacy", "erase", MAIL, "--yes")
+    assert is_suppressed("email", MAIL)
+    assert all("erased" in job.error for job in ImportJob.objects.all())
+    assert traces() == ["crm_inquiry: zanzibird"], "who gives a number alone is another person"
+    call_command("privacy", "erase", PHONE, "--yes")
+    assert traces() == []
+    by_phone.refresh_from_db()
+    assert by_phone.payload == {}
+    with pytest.raises(CommandError) as refused:
+        call_command("privacy", "erase", PHONE, "--yes")
+    assert refused.value.returncode == 2
+
+
+def test_a_replay_erases_who_never_became_a_lead_too():
+    inquiry = nameless(actor(make_admin()), email=MAIL)
+    before = dict(Inquiry.objects.values_list("pk", "payload"))
+    call_command("privacy", "erase", MAIL, "--yes")
+    Inquiry.objects.filter(pk=inquiry.pk).update(payload=before[inquiry.pk], message=CANARY)  # a restore
+    ErasureLedger.objects.all().delete()
+    call_command("privacy", "replay")
+    assert traces() == []
+
+
+def test_a_number_that_several_people_share_names_nobody():
+    first, second = (make_lead(name=name, phone=PHONE) for name in ("Ida", "Bo"))
+    with pytest.raises(CommandError, match="Several people") as refused:
+        call_command("privacy", "erase", PHONE, "--yes")
+    assert str(first.public_id) in str(refused.value)
+    assert str(second.public_id) in str(refused.value)
+
+
+def test_of_an_import_that_runs_the_rows_about_the_erased_are_not_written():
+    by = actor(make_admin())
+    job = waits(FILE + "Other,other@example.com,+442079460100,Hello\n", by)
+    run_import(job.pk, by=by, in_process=True)
+    lead = make_lead(name=f"{CANARY} V.", email=MAIL)
+    erase_person(person_of(lead=lead), by=by)
+    advance_import(job.pk, seconds=60)
+    assert traces() == []
+    assert list(Lead.objects.exclude(pk=lead.pk).values_list("name", flat=True)) == ["Other"]
+
+
+def test_the_reason_of_a_bulk_act_that_runs_goes_when_it_is_over():
+    admin = make_admin()
+    lead, other = (make_lead(name=name, owner=admin) for name in ("Ida", "Bo"))
+    job = start_bulk(
+        "snooze",
+        by=actor(admin),
+        ids=[lead.public_id, other.public_id],
+        until=clock.now() + timedelta(days=1),
+        reason=f"{CANARY} is away",
+    )
+    erase_person(person_of(lead=lead), by=actor(admin))
+    while advance_bulk(job.pk, seconds=60):
+        pass
+    job.refresh_from_db()
+    assert job.cursor["values"]["reason"] == ERASED
+    assert job.result["refusals"] == []
+    assert Undo.objects.get(public_id=job.cursor["undo"]).label == ERASED
+    other.refresh_from_db()
+    assert other.status == "nurturing"
 
 
 def test_what_came_from_somebody_else_without_a_lead_stays():
@@ -190,7 +280,7 @@ def test_the_export_shows_what_is_known_and_no_secret():
     lead, _contact = plant(admin)
     known = export_person(person_of(lead=lead), by=actor(admin))
     filled = {entry.model._meta.label_lower for entry in HELD}
-    assert set(known["tables"]) == filled, "the story fills every table"
+    assert set(known["tables"]) == filled | {FILES}, "the story fills every table"
     text = json.dumps(known, default=str)
     for part in (MAIL, PHONE, "is hot", "called", "is keen"):
         assert part in text
@@ -294,7 +384,7 @@ def test_the_command_finds_an_address_however_its_domain_is_written():
 
 def test_the_command_asks_first_and_refuses_by_name(monkeypatch: Any, tmp_path: Path, capsys: Any):
     lead = make_lead(name="Ida", email="ida@example.org")
-    with pytest.raises(CommandError, match="no lead, contact or e-mail") as refused:
+    with pytest.raises(CommandError, match="no lead, contact, inquiry") as refused:
         call_command("privacy", "erase", "nobody@example.org", "--yes")
     assert refused.value.returncode == 2
     call_command("privacy", "erase", "ida@example.org", "--dry-run")

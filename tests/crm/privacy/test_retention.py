@@ -14,7 +14,20 @@ from crm.actions.attachments import add_attachment, path_of
 from crm.actions.leads import add_note
 from crm.actions.personal_data import ERASED
 from crm.actions.retention import keep_no_longer
-from crm.models import HISTORY, AuditLog, Contact, Inquiry, Lead, Message, Notification, TimelineEvent
+from crm.imports import storing
+from crm.models import (
+    HISTORY,
+    AuditLog,
+    Contact,
+    ImportJob,
+    ImportStage,
+    Inquiry,
+    Lead,
+    Message,
+    Notification,
+    TimelineEvent,
+)
+from tests.crm.privacy.canaries import WAITING, waits
 from tests.factories import actor, make_admin, make_follow_up, make_lead, make_source, make_user
 
 pytestmark = pytest.mark.django_db
@@ -121,6 +134,18 @@ def test_each_slice_goes_on_behind_the_last_until_all_were_looked_at(settings: A
     tasks.anonymise_disqualified(queued[-1])
     assert len(queued) == 3, "none is left"
     assert Lead.objects.filter(name=ERASED).count() == 2
+
+
+def test_files_that_nobody_imported_go_after_thirty_days(django_capture_on_commit_callbacks: Any):
+    by = actor(make_admin())
+    old, new = waits(WAITING, by), waits(WAITING, by)
+    ImportJob.objects.filter(pk=old.pk).update(updated_at=clock.now() - timedelta(days=31))
+    with django_capture_on_commit_callbacks(execute=True):
+        counts = keep_no_longer(clock.now())
+    assert counts["files that nobody imported"] == 1
+    assert list(ImportJob.objects.all()) == [new]
+    assert [storing.path_of(job.stored_as).exists() for job in (old, new)] == [False, True]
+    assert set(ImportStage.objects.values_list("job_id", flat=True)) == {new.pk}
 
 
 def test_read_notifications_go_after_ninety_days():
