@@ -22,12 +22,14 @@ SETTLED_S = (
 )
 
 CALL_BOUNDS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+EDIT_BOUNDS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75)  # share of words
 TASK_BOUNDS_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+# width_bucket() puts a value that equals a bound above it; `le` of Prometheus includes it.
+_ABOVE = tuple(bound + 1e-9 for bound in EDIT_BOUNDS)
 FORMAT = {  # reasons of ai_agents/agents/answers.py: the answer's form; all others are about what it says
     *("empty", "truncated", "too_long", "not_object", "not_json"),
     *("extra_key", "missing_key", "unknown_value", "out_of_range", "wrong_type"),
 }
-NEWEST_DRAFTS = 1_000
 
 _CALLS = """
 SELECT call.provider, call.model, task.kind, call.status, call.is_repair,
@@ -71,9 +73,17 @@ _SLOTS = (
     "FROM ai_agents_pumplease"
 )
 _CIRCUITS = "SELECT provider, model, state FROM ai_agents_providerhealth"
-_DRAFTS = """
-SELECT state, count(*)
-FROM (SELECT state FROM crm_followup ORDER BY created_at DESC, id DESC LIMIT %s) AS newest GROUP BY 1
+_DRAFTED = """
+SELECT CASE WHEN original_subject = '' THEN 'needs_writing' ELSE 'generated' END, count(*)
+FROM crm_followup WHERE agent_task_id IS NOT NULL AND created_at > %s AND created_at <= %s GROUP BY 1
+"""
+# What became of them. A dismissal that is taken back counts, and so does what comes after it.
+_SETTLED_DRAFTS = """
+SELECT draft.state, task.prompt_version,
+       CASE WHEN draft.state = 'sent' THEN width_bucket(draft.edit_ratio, %s::float8[]) END,
+       count(*), coalesce(sum(draft.edit_ratio), 0)
+FROM crm_followup AS draft JOIN ai_agents_agenttask AS task ON task.id = draft.agent_task_id
+WHERE draft.settled_at > %s AND draft.settled_at <= %s GROUP BY 1, 2, 3
 """
 _SCORE = "SELECT metrics FROM ai_agents_scoringmodel WHERE is_active"
 STATES = {"closed": 0, "half_open": 1, "open": 2}
@@ -100,6 +110,8 @@ class AgentsCollector:
         self._invalid: Counter[tuple[str, ...]] = Counter()
         self._repairs: Counter[tuple[str, ...]] = Counter()
         self._tasks: Counter[tuple[str, ...]] = Counter()
+        self._drafts: Counter[tuple[str, ...]] = Counter()
+        self._edits = Histogram(EDIT_BOUNDS)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not touch the database."""
@@ -138,9 +150,21 @@ class AgentsCollector:
             if waited is not None:
                 self._wait_s.add((kind,), waited, n, float(wait_s))
             self._duration_s.add((kind,), took, n, float(task_s))
+        self._count_drafts(span)
         self._counted_to = until
 
+    def _count_drafts(self, span: tuple[datetime, datetime]) -> None:
+        for state, n in _rows(_DRAFTED, *span):
+            self._drafts[(state,)] += n
+        for state, prompt, bucket, n, ratios in _rows(_SETTLED_DRAFTS, list(_ABOVE), *span):
+            self._drafts[(state,)] += n
+            if bucket is not None:
+                self._edits.add((prompt,), bucket, n, ratios)
+
     def _totals(self) -> Iterator[Metric]:
+        yield _counter("ai_drafts", "Agents' drafts made, and what became of them", ["state"], self._drafts)
+        share = "Share of the words of a sent draft that its approver changed"
+        yield self._edits.metric("ai_draft_edit_ratio", share, ["prompt"])
         yield _counter("ai_tasks", "Tasks that ended", ["kind", "outcome"], self._tasks)
         yield self._wait_s.metric("ai_task_wait_seconds", "From request to the last start", ["kind"])
         yield self._duration_s.metric("ai_task_duration_seconds", "From request to end", ["kind"])
@@ -179,8 +203,6 @@ class AgentsCollector:
         circuits = {(provider, model): STATES[state] for provider, model, state in _rows(_CIRCUITS)}
         text = "0 closed, 1 one call tries, 2 open"
         yield _gauge("ai_breaker_state", text, ["provider", "model"], circuits)
-        drafts = {(state,): n for state, n in _rows(_DRAFTS, NEWEST_DRAFTS)}
-        yield _gauge("ai_drafts", f"The newest {NEWEST_DRAFTS} drafts", ["state"], drafts)
         for [measured] in _rows(_SCORE):
             yield from _scores(json.loads(measured) if isinstance(measured, str) else measured)
         ages = {(cluster,): float(age) for cluster, age in _rows(_BEATS)}

@@ -317,6 +317,7 @@ SPECTACULAR_SETTINGS = {
         "ImportState": "crm.models.ImportState",
         "ImportPolicy": "crm.models.ImportPolicy",
         "JobState": "crm.models.JobState",
+        "RejectReason": "crm.actions.follow_ups.RejectReason",
         "Verdict": "crm.models.Verdict",
     },
 }

@@ -1,6 +1,6 @@
 """/api/v1/agents/costs/ and /budgets/: what the agents cost, and what a day may cost."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -129,6 +129,17 @@ def budget_document(now: BudgetNow) -> dict[str, Any]:
     return {name: getattr(now, name) for name in names}
 
 
+def since_of(request: Request, until: datetime, *, usual: timedelta) -> datetime:
+    """When the period begins that `?since=` names. Raises ValidationError."""
+    text = request.query_params.get("since")
+    if not text:
+        return until - usual
+    try:
+        return DateTimeField().run_validation(text)
+    except ValidationError:
+        raise ValidationError({"since": _("Write a time as in 2026-11-30T08:00:00Z.")}) from None
+
+
 class CostsView(ApiView):
     """What the agents cost."""
 
@@ -141,13 +152,7 @@ class CostsView(ApiView):
     )
     def get(self, request: Request) -> Response:
         until = clock.now()
-        since = until - timedelta(days=30)
-        if text := request.query_params.get("since"):
-            try:
-                since = DateTimeField().run_validation(text)
-            except ValidationError:
-                raise ValidationError({"since": _("Write a time as in 2026-11-30T08:00:00Z.")}) from None
-        found = costs(since, until)
+        found = costs(since_of(request, until, usual=timedelta(days=30)), until)
         return Response(costs_document(found, with_people=may(actor_of(request), Verb.SET_UP)))
 
 

@@ -15,6 +15,7 @@ from ai_agents.api.agents import (
 )
 from ai_agents.api.calls import CallView, LeadCallsViewSet
 from ai_agents.api.costs import BudgetsView, CostsView
+from ai_agents.api.drafts import DraftsView
 from ai_agents.api.requests import AgentRunView, AnalyseView, DraftView, ReviewView, RewriteView
 from ai_agents.api.scoring import ScoringView
 
@@ -24,6 +25,7 @@ urlpatterns = [
     path("agents/costs/", CostsView.as_view(), name="agent_costs"),
     path("agents/budgets/", BudgetsView.as_view(), name="agent_budgets"),
     path("agents/scoring/", ScoringView.as_view(), name="scoring"),
+    path("agents/drafts/", DraftsView.as_view(), name="agent_drafts"),
     path("agents/health/", PoolsHealthView.as_view(), name="pools_health"),
     path("agents/queues/", QueuesView.as_view(), name="queues"),
     path("agents/restart/", RestartView.as_view(), name="restart"),

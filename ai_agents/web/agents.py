@@ -26,6 +26,7 @@ from ai_agents.actions.wishes import WISHES
 from ai_agents.agents import AGENTS, NAMES
 from ai_agents.llm.providers import current_provider
 from ai_agents.models import AgentPool, AgentTask, CircuitState, TaskState
+from ai_agents.web.drafts import DAYS, draft_rows
 from ai_agents.web.scoring import scoring_card
 from crm import clock
 from crm.errors import CRMError
@@ -100,7 +101,8 @@ class FailureRow:
 @base.screen
 @require_GET
 def agents(request: HttpRequest) -> HttpResponse:
-    return render(request, "ai_agents/agents.html", {**_context(request), "scoring": scoring_card()})
+    figures = {"scoring": scoring_card(), "drafts": draft_rows(), "draft_days": DAYS}
+    return render(request, "ai_agents/agents.html", _context(request) | figures)
 
 
 @base.screen

@@ -12,9 +12,11 @@ from django.utils.translation import gettext_lazy
 from crm import clock
 from crm.actions.base import UNDO_WINDOW, offer_undo, tell, undoable
 from crm.actions.consents import is_suppressed
+from crm.actions.edit_ratio import edit_ratio
 from crm.actions.follow_up_rows import (
     APPROVAL_FIELDS,
     address_of,
+    closing_of,
     customer_wrote_after,
     hold_back,
     locked,
@@ -71,6 +73,7 @@ def approve_follow_up(follow_up_id: int, *, by: Actor, version: int | None = Non
     now = clock.now()
     follow_up.approved_by, follow_up.approved_at = by.user, now
     follow_up.approved_sha256 = follow_up.body_sha256
+    follow_up.edit_ratio = _edit_ratio(follow_up)
     follow_up.move_to(FollowUpState.SCHEDULED)
     follow_up.save_changed("state", *APPROVAL_FIELDS)
     _queue(follow_up, message, send_at=now + UNDO_WINDOW)
@@ -79,6 +82,15 @@ def approve_follow_up(follow_up_id: int, *, by: Actor, version: int | None = Non
     offer_undo(UNDO_APPROVAL, by=by, label=label, before={"lead": lead.pk}, rows=[follow_up])
     publish(follow_up)
     return follow_up
+
+
+def _edit_ratio(follow_up: FollowUp) -> float | None:
+    """Of subject and text, without the closing that stands under both; None where no agent wrote one."""
+    if not follow_up.original_subject:
+        return None
+    closing = closing_of(follow_up.lead.owner)
+    written = f"{follow_up.original_subject}\n{follow_up.original_body.removesuffix(closing)}"
+    return edit_ratio(written, f"{follow_up.subject}\n{follow_up.body.removesuffix(closing)}")
 
 
 @undoable(UNDO_APPROVAL)

@@ -26,7 +26,7 @@ from crm.models import (
 )
 from crm.permissions import Verb
 
-APPROVAL_FIELDS = ("approved_by", "approved_at", "approved_sha256")
+APPROVAL_FIELDS = ("approved_by", "approved_at", "approved_sha256", "edit_ratio")
 AT_THE_DOOR = (MessageState.SENDING, MessageState.UNCERTAIN)
 
 
@@ -84,6 +84,7 @@ def end(follow_up: FollowUp, state: FollowUpState) -> int:
 def drop_approval(follow_up: FollowUp) -> None:
     """Other bytes, no approval; the caller saves APPROVAL_FIELDS."""
     follow_up.approved_by, follow_up.approved_at, follow_up.approved_sha256 = None, None, ""
+    follow_up.edit_ratio = None
 
 
 def customer_wrote_after(follow_up: FollowUp) -> bool:

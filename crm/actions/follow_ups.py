@@ -30,6 +30,7 @@ from crm.mail.compose import clean_body, clean_subject
 from crm.mail.signature import with_closing
 from crm.models import Actor, ActorKind, FollowUp, FollowUpState, Lead, Purpose, Undo, User
 from crm.permissions import Verb
+from crm.plaintext import one_line
 
 __all__ = [
     "DraftWishes",
@@ -50,6 +51,7 @@ __all__ = [
 
 EXPIRES_AFTER = timedelta(days=30)
 UNDO_REJECTION = "reject_follow_up"
+NOTE_LIMIT = 300
 
 
 class RejectReason(models.TextChoices):
@@ -206,26 +208,31 @@ def edit_follow_up(
 
 
 @transaction.atomic
-def reject_follow_up(follow_up_id: int, *, by: Actor, reason: str, version: int | None = None) -> FollowUp:
-    """Dismiss it, with one of RejectReason's codes.
+def reject_follow_up(
+    follow_up_id: int, *, by: Actor, reason: str, note: str = "", version: int | None = None
+) -> FollowUp:
+    """Dismiss it, with one of RejectReason's codes and, if wanted, up to 300 characters of one's own.
 
-    Raises FollowUp.DoesNotExist, PermissionRefused, VersionConflict, InvalidValue (reason), TransitionRefused
-    once it is on its way or over. Publishes FollowUpChanged; offers an undo.
+    Raises FollowUp.DoesNotExist, PermissionRefused, VersionConflict, InvalidValue (reason, note),
+    TransitionRefused once it is on its way or over. Publishes FollowUpChanged; offers an undo.
     """
     if reason not in RejectReason.values:
         raise InvalidValue(
             _("Give one of these reasons: %s.") % ", ".join(RejectReason.values), field="reason"
         )
+    if len(note) > NOTE_LIMIT:
+        raise InvalidValue(_("Use at most %d characters.") % NOTE_LIMIT, field="note")
     lead, follow_up, message = locked(follow_up_id, by=by, version=version)
     refuse_if_at_the_door(message)
     before = FollowUpState.APPROVED if follow_up.state == FollowUpState.SCHEDULED else follow_up.state
     follow_up.move_to(FollowUpState.REJECTED)
-    follow_up.reject_reason = reason
+    follow_up.reject_reason, follow_up.reject_note = reason, one_line(note, NOTE_LIMIT)
     hold_back(message)
-    follow_up.save_changed("state", "reject_reason")
+    follow_up.save_changed("state", "reject_reason", "reject_note")
+    because = " – ".join(part for part in (str(RejectReason(reason).label), follow_up.reject_note) if part)
     summary = _("dismissed “%(subject)s”: %(reason)s") % {
         "subject": follow_up.subject or "–",
-        "reason": RejectReason(reason).label,
+        "reason": because,
     }
     tell(lead, "follow_up.rejected", summary, by=by)
     offer_undo(
@@ -246,8 +253,8 @@ def _undo_rejection(undo: Undo, by: Actor) -> None:
     if customer_wrote_after(follow_up):
         raise UndoRefused(_("The customer wrote meanwhile; this draft is out of date."))
     follow_up.state = undo.before["state"]
-    follow_up.reject_reason = ""
-    follow_up.save_changed("state", "reject_reason")
+    follow_up.reject_reason = follow_up.reject_note = ""
+    follow_up.save_changed("state", "reject_reason", "reject_note")
     tell(follow_up.lead, "follow_up.restored", _("brought back “%s”") % (follow_up.subject or "–"), by=by)
     publish(follow_up)
 

@@ -280,6 +280,8 @@ _FOLLOW_UP_PLAIN = (
     "model",
     "approved_at",
     "reject_reason",
+    "reject_note",
+    "edit_ratio",
     "version",
     "created_at",
     "updated_at",
@@ -379,6 +381,10 @@ class FollowUpSerializer(serializers.Serializer):
     approved_by = PersonSerializer(allow_null=True)
     approved_at = serializers.DateTimeField(allow_null=True)
     reject_reason = serializers.CharField(allow_blank=True)
+    reject_note = serializers.CharField(allow_blank=True)
+    edit_ratio = serializers.FloatField(
+        allow_null=True, help_text="share of an agent's words that its approver changed, 0 to 1"
+    )
     message = MessageSerializer(allow_null=True)
     version = serializers.IntegerField()
     created_at = serializers.DateTimeField()

@@ -74,6 +74,7 @@ class RejectSerializer(StrictSerializer):
     """Why the draft is dismissed."""
 
     reason = serializers.ChoiceField(RejectReason.choices)
+    note = TextField(max_length=300, required=False, allow_blank=True)
 
 
 class EmptySerializer(StrictSerializer):

@@ -50,6 +50,7 @@ TRACKED: dict[type[models.Model], set[str]] = {
     FollowUp: {
         *("owner", "team", "original_subject", "original_body"),
         *("facts_used", "marks", "tone", "length", "language", "instruction"),
+        *("reject_note", "edit_ratio", "settled_at"),
     },
     Template: set(),
     Sequence: set(),

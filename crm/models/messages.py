@@ -167,6 +167,16 @@ class FollowUp(VersionedRecord):
     approved_at = models.DateTimeField(null=True, blank=True)
     approved_sha256 = models.CharField(max_length=64, blank=True, editable=False)
     reject_reason = models.CharField(max_length=200, blank=True)
+    reject_note = models.CharField(max_length=300, blank=True, db_default="", default="")
+    edit_ratio = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="share of an agent's words that its approver changed, 0 to 1; NULL: not approved, or no"
+        " agent's text",
+    )
+    settled_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="when it was sent, dismissed, or out of date"
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="follow_ups"
     )
@@ -194,6 +204,10 @@ class FollowUp(VersionedRecord):
                 condition=~Q(state=FollowUpState.REJECTED) | ~Q(reject_reason=""),
             ),
             models.CheckConstraint(
+                name="crm_followup_edit_ratio_0_to_1",
+                condition=Q(edit_ratio=None) | Q(edit_ratio__range=(0, 1)),
+            ),
+            models.CheckConstraint(
                 name="crm_followup_sent_has_recipient",
                 condition=~Q(state__in=[FollowUpState.SCHEDULED, FollowUpState.SENT]) | ~Q(to_address=""),
             ),
@@ -201,6 +215,7 @@ class FollowUp(VersionedRecord):
         indexes = [
             models.Index(F("lead"), F("created_at").desc(), name="crm_followup_lead"),
             models.Index(F("created_at").desc(), F("id").desc(), name="crm_followup_created"),
+            models.Index(F("settled_at"), name="crm_followup_settled", condition=Q(settled_at__isnull=False)),
             models.Index(
                 F("created_at").desc(),
                 F("id").desc(),
@@ -238,6 +253,14 @@ class FollowUp(VersionedRecord):
                 % {"old": self.get_state_display(), "new": FollowUpState(state).label}
             )
         self.state = state
+
+    def save_changed(self, *fields: str) -> None:
+        """As every record; a new state also tells since when the follow-up is over, if it is."""
+        if "state" not in fields:
+            return super().save_changed(*fields)
+        is_over = not FOLLOW_UP_TRANSITIONS[self.state]
+        self.settled_at = (self.settled_at or clock.now()) if is_over else None
+        return super().save_changed(*fields, "settled_at")
 
     def rehash(self) -> None:
         """Bring body_sha256 in line with the text; call it after every change of address, subject or body."""

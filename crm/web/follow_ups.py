@@ -95,7 +95,11 @@ def follow_up_dismiss(request: HttpRequest, public_id: UUID) -> HttpResponse:
     follow_up = _follow_up(request, public_id)
     try:
         dismissed = reject_follow_up(
-            follow_up.pk, by=by(request), reason=request.POST.get("reason", ""), version=_version(request)
+            follow_up.pk,
+            by=by(request),
+            reason=request.POST.get("reason", ""),
+            note=request.POST.get("note", ""),
+            version=_version(request),
         )
     except CRMError as refused:
         return _refused(request, follow_up, refused)

@@ -1,5 +1,8 @@
 """What Prometheus is told about the agents."""
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 from django.utils import timezone
 from prometheus_client import CollectorRegistry
@@ -8,8 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from ai_agents import metrics
 from ai_agents.actions import outcomes
 from ai_agents.models import AgentCall, AgentTask, ProviderHealth, PumpLease, ScoringModel
+from crm.models import FollowUp
 from tests.ai_agents.engine.conftest import Engine
-from tests.factories import make_follow_up, make_lead
+from tests.factories import make_admin, make_follow_up, make_lead
 
 
 @pytest.fixture(autouse=True)
@@ -96,15 +100,39 @@ def test_what_an_answer_says_is_counted_apart_from_its_form(engine: Engine):
     assert ("ai_guardrail_hits_total", "not_json") not in found
 
 
-def test_the_active_models_measures_and_the_newest_drafts_are_told(db):
+def test_drafts_are_counted_as_they_are_made_and_when_they_are_over(db):
+    lead, admin = make_lead(email="a@example.com"), make_admin()
+    task = AgentTask.objects.create(kind="follow_up", lead=lead, prompt_version="follow_up.v2")
+    past = timezone.now() - timedelta(minutes=1)
+
+    def draft(**fields: Any) -> None:
+        made = make_follow_up(lead, **({"agent_task": task, "original_subject": "Your pond"} | fields))
+        FollowUp.objects.filter(pk=made.pk).update(created_at=past)
+
+    draft()
+    draft(original_subject="")  # its text was refused
+    draft(agent_task=None)  # a person's
+    sent = {"state": "sent", "settled_at": past, "approved_by": admin, "approved_at": past}
+    for ratio in (0.0, 0.04, 0.6):
+        draft(edit_ratio=ratio, **sent)
+    draft(state="rejected", reject_reason="too_long", settled_at=past)
+    found = scrape()
+    assert (found["ai_drafts_total", "generated"], found["ai_drafts_total", "needs_writing"]) == (5, 1)
+    assert (found["ai_drafts_total", "sent"], found["ai_drafts_total", "rejected"]) == (3, 1)
+    buckets = {bound: found["ai_draft_edit_ratio_bucket", bound, "follow_up.v2"] for bound in ("0.0", "0.05")}
+    assert buckets == {"0.0": 1, "0.05": 2}
+    assert found["ai_draft_edit_ratio_count", "follow_up.v2"] == 3
+    assert found["ai_draft_edit_ratio_sum", "follow_up.v2"] == pytest.approx(0.64)
+    assert scrape()["ai_drafts_total", "sent"] == 3  # nothing is counted twice
+
+
+def test_the_active_models_measures_are_told(db):
     assert not any(name[0].startswith("ai_score") for name in scrape())
     ScoringModel.objects.create(
         rows=200, is_active=True, weights={"intercept": -1}, metrics={"auc": 0.87, "brier": 0.14, "ece": 0.02}
     )
-    make_follow_up(make_lead(email="a@example.com"))
     found = scrape()
     assert (found["ai_score_auc",], found["ai_score_brier",], found["ai_score_ece",]) == (0.87, 0.14, 0.02)
-    assert found["ai_drafts", "generated"] == 1
 
 
 def test_metrics_are_part_of_the_page(client, db):

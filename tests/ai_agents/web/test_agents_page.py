@@ -231,4 +231,21 @@ def test_the_page_costs_the_same_with_one_failure_and_ten():
     for _n in range(9):
         dead_task(make_lead())
     assert cost() == few
-    assert few <= 23
+    assert few <= 25
+
+
+def test_what_became_of_drafts_is_told_by_prompt():
+    lead, me = make_lead(email="a@example.com"), make_admin()
+    for n, ratio in enumerate((0.0, 0.4, 0.5)):
+        task = AgentTask.objects.create(
+            kind="follow_up", lead=lead, prompt_version="follow_up.v9", dedup_key=str(n)
+        )
+        draft = {"agent_task": task, "provider": "deepinfra", "original_subject": "Your pond"}
+        now = timezone.now()
+        make_follow_up(lead, state="sent", edit_ratio=ratio, approved_by=me, approved_at=now, **draft)
+        make_follow_up(lead, state="rejected", reject_reason="too_long", **draft)
+    html = signed_in(make_user()).get("/agents/").content.decode()
+    assert "follow_up.v9" in html
+    assert "33%" in html  # one of three as drafted
+    assert "30%" in html  # of the words were changed
+    assert "Too long (3)" in html
