@@ -3,6 +3,21 @@
 from django.contrib.postgres.operations import AddConstraintNotValid, ValidateConstraint
 from django.db import migrations, models
 
+# On the way back: the release before knows no score that a person set, nor that one was lifted. Those leads
+# stand without a score until they are judged again; what was set stays in crm_scoreoverride.
+UNKNOWN_BEFORE = """
+SELECT set_config('gardenos.maintenance', 'undo', true);
+DELETE FROM crm_scoreoverride WHERE value IS NULL;
+UPDATE crm_scoreoverride SET score_id = NULL
+    WHERE score_id IN (SELECT id FROM crm_score WHERE blended_from = 'override');
+DELETE FROM crm_scoreoutcome WHERE score_id IN (SELECT id FROM crm_score WHERE blended_from = 'override');
+DELETE FROM crm_scorefactor WHERE score_id IN (SELECT id FROM crm_score WHERE blended_from = 'override');
+DELETE FROM crm_score WHERE blended_from = 'override';
+UPDATE crm_lead SET score = NULL, score_source = '' WHERE score_source = 'override';
+SELECT set_config('gardenos.maintenance', '', true);
+SET CONSTRAINTS ALL IMMEDIATE;
+"""
+
 
 class Migration(migrations.Migration):
 
@@ -53,4 +68,5 @@ class Migration(migrations.Migration):
         ValidateConstraint('lead', 'crm_lead_score_has_source'),
         ValidateConstraint('score', 'crm_score_blend_names_origin'),
         ValidateConstraint('scoreoverride', 'crm_scoreoverride_0_to_100'),
+        migrations.RunSQL(migrations.RunSQL.noop, UNKNOWN_BEFORE),
     ]

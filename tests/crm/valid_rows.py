@@ -83,7 +83,8 @@ def values_of(model: type[models.Model], /, **given: Any) -> dict[str, Any]:
     values = SPECIAL[model]() if model in SPECIAL else {}
     values |= given
     for field in model._meta.local_concrete_fields:
-        is_free = field.null or field.has_default() or field.has_db_default() or field.primary_key
+        is_made = isinstance(field, models.AutoField) or field.has_default() or field.has_db_default()
+        is_free = field.null or is_made
         if field.name in values or is_free or (field.blank and not field.unique):
             continue
         values[field.name] = _value(field)

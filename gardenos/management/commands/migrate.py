@@ -14,10 +14,12 @@ from psycopg.errors import LockNotAvailable
 
 from gardenos.databases import owner_database
 from gardenos.env import Env
+from gardenos.lean_migrations import LeanExecutor
 
 LOCK_TIMEOUT_MS = 2_000  # a waiting ALTER TABLE holds up every query behind it
 TRIES = 15
 PAUSE_S = 2
+migrate.MigrationExecutor = LeanExecutor  # type: ignore[attr-defined]  # Django's handle() takes it there
 
 
 class Command(migrate.Command):
