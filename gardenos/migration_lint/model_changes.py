@@ -41,7 +41,7 @@ class Before:
         model = model_of(operation)
         if isinstance(operation, operations.CreateModel):
             self.new.add(str(operation.options.get("db_table") or f"{self.app}_{model}").lower())
-        elif (self.app, model) in self.state.models:
+        elif (self.app, model) in self.state.models and not isinstance(operation, ValidateConstraint):
             self.note_lock(self.table_of(model))
 
     def note_lock(self, table: str) -> None:

@@ -111,15 +111,15 @@ def _judged(statement: str, table: str, before: Before) -> Iterator[str]:
     yield from _matching(_STATEMENTS, statement)
     if not re.match(r"ALTER TABLE ", statement, re.IGNORECASE):
         return
-    changes = list(_between_commas(statement[_TABLE.match(statement).end() :]))  # type: ignore[union-attr]
-    for change in changes:
+    for change in _between_commas(statement[_TABLE.match(statement).end() :]):  # type: ignore[union-attr]
         if _NEW_COLUMN.match(change):
             yield from _matching(_NEW_COLUMNS, change)
         elif re.match(r"VALIDATE CONSTRAINT ", change, re.IGNORECASE):
             yield from [VALIDATES_LATE] if table in before.locked else []
+            continue  # locks nobody out
         else:
             yield from _matching(_CHANGES, change)
-    before.note_lock(table)
+        before.note_lock(table)
 
 
 def _matching(rules: tuple[tuple[str, str], ...], text: str) -> Iterator[str]:

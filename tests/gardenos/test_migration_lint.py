@@ -406,6 +406,7 @@ def test_what_reads_or_writes_many_rows_comes_in_a_migration_after_the_one_that_
     (line,) = found_in(first, then)
     assert "migration of its own" in line
     assert found_in(then, first) == []
+    assert found_in(then, then) == [], "which locks nobody out"
     assert found_in(first, then, atomic=False) == []
 
 
