@@ -1,8 +1,8 @@
 """Whose lease it is: a token's first half names the instance of the cluster that claimed, so that what it had
 in hand when it was ended from outside can go on at once, without having spent an attempt.
 
-A task that kills its own process is another matter: its worker dies alone, nobody ends the cluster, and its
-lease runs out with the attempt spent.
+A task that kills its own process is another matter: its worker dies alone, nobody ends the cluster, and the
+leases of what it had in hand run out (`queue.reap`).
 """
 
 from uuid import UUID

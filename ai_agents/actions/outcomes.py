@@ -12,7 +12,8 @@
 | 401, 402, 403, 404: opens the circuit | queued | given back | a moment; the circuit holds it |
 | 400, 413, 422 | dead `wrong_request` | spent | |
 | the pump stops, or its cluster is ended from outside | queued | given back | at once |
-| its process dies alone: the lease runs out | queued until attempts are spent | spent | backoff |
+| its process dies, and it was alone: the lease runs out | queued until attempts are spent | spent | backoff |
+| the same with others, whose fault it may be | queued, up to 10 times | given back | backoff |
 | a fault in the agent's own code | queued until attempts are spent | spent | backoff |
 """
 
@@ -35,6 +36,7 @@ from ai_agents.models import AgentTask, TaskState
 BACKOFF_FIRST_S = 2.0
 BACKOFF_MOST_S = 900.0
 MOST_RATE_LIMITED = 20
+MOST_LOST = 10  # a task that kills its pump every time takes others along; so many times at most
 A_MOMENT_S = 2.0
 
 
@@ -47,6 +49,7 @@ class Outcome:
     again_s: float = 0.0
     gives_back: bool = False
     is_rate_limited: bool = False
+    is_lost: bool = False
 
 
 DONE = Outcome(TaskState.DONE)
@@ -79,6 +82,19 @@ def outcome_of(task: AgentTask, error: BaseException, *, is_down: bool = False) 
     if task.attempts >= task.max_attempts:
         return Outcome(TaskState.DEAD, code[:60])
     return Outcome(TaskState.QUEUED, code[:60], backoff_s(task.attempts - 1))
+
+
+def after_lost_lease(task: AgentTask, *, in_company: bool) -> Outcome:
+    """Nobody saw how the run ended: its process has died, or hangs. `in_company`: others were lost with it,
+    and nobody knows whose fault it was.
+    """
+    is_spent = task.lost + 1 >= MOST_LOST if in_company else task.attempts >= task.max_attempts
+    if is_spent:
+        return Outcome(TaskState.DEAD, "lease_lost", is_lost=in_company)
+    tries = task.lost if in_company else task.attempts - 1
+    return Outcome(
+        TaskState.QUEUED, "lease_lost", backoff_s(tries), gives_back=in_company, is_lost=in_company
+    )
 
 
 def _rate_limited(task: AgentTask, error: RateLimited) -> Outcome:

@@ -7,13 +7,14 @@ Leases and due times use the database's clock (statement_timestamp()), so that n
 No transaction here lasts longer than its few statements; none is open while a model thinks.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
 
 from django.db import connection, models, transaction
 
 from ai_agents.actions import budget, pace
-from ai_agents.actions.outcomes import Outcome, backoff_s
+from ai_agents.actions.outcomes import Outcome, after_lost_lease
 from ai_agents.models import AgentPool, AgentTask, TaskState
 from crm import events
 from crm.progress import mark_of, own_instance
@@ -174,9 +175,10 @@ def finish(ended: Sequence[tuple[AgentTask, Outcome]]) -> None:
             "called_at = CASE WHEN new.state = 'queued' THEN NULL ELSE task.called_at END, "
             "run_after = CASE WHEN new.state <> 'queued' THEN task.run_after "
             "  ELSE statement_timestamp() + new.again_s * interval '1 second' END, "
-            "attempts = task.attempts - new.back, rate_limited = task.rate_limited + new.limited "
-            "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::float[], %s::int[], %s::int[]) "
-            "  AS new (id, state, error, again_s, back, limited) WHERE task.id = new.id",
+            "attempts = task.attempts - new.back, rate_limited = task.rate_limited + new.limited, "
+            "lost = task.lost + new.lost "
+            "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::float[], %s::int[], %s::int[], %s::int[]) "
+            "  AS new (id, state, error, again_s, back, limited, lost) WHERE task.id = new.id",
             [
                 [task.pk for task, _ in ended],
                 [str(outcome.state.value) for _, outcome in ended],
@@ -184,6 +186,7 @@ def finish(ended: Sequence[tuple[AgentTask, Outcome]]) -> None:
                 [outcome.again_s for _, outcome in ended],
                 [int(outcome.gives_back) for _, outcome in ended],
                 [int(outcome.is_rate_limited) for _, outcome in ended],
+                [int(outcome.is_lost) for _, outcome in ended],
             ],
         )
     for task, outcome in ended:
@@ -209,7 +212,8 @@ def release(tasks: Sequence[AgentTask], *, again_s: float = 0.0, error: str = ""
 @transaction.atomic
 def reap() -> int:
     """Take back tasks whose lease ran out: to the queue, or dead once their attempts are spent. Returns
-    how many.
+    how many. One that was lost alone has spent an attempt; of several that went together nobody knows whose
+    fault it was.
 
     Nobody knows whether the calls of those that had started were made, so what was reserved for them is
     booked as spent. Also cancels queued tasks whose deadline has passed.
@@ -223,15 +227,15 @@ def reap() -> int:
         )
     )
     budget.settle_unknown(expired)
-    finish([(task, _after_lost_lease(task)) for task in expired])
+    claimers = Counter(_claimer(task) for task in expired)
+    finish([(task, after_lost_lease(task, in_company=claimers[_claimer(task)] > 1)) for task in expired])
     _cancel("state = 'queued' AND deadline <= statement_timestamp()", [], error="too_late")
     return len(expired)
 
 
-def _after_lost_lease(task: AgentTask) -> Outcome:
-    if task.attempts >= task.max_attempts:
-        return Outcome(TaskState.DEAD, "lease_lost")
-    return Outcome(TaskState.QUEUED, "lease_lost", backoff_s(task.attempts - 1))
+def _claimer(task: AgentTask) -> str:
+    """The half of a lease's token that names who claimed."""
+    return task.lease_token.hex[:16] if task.lease_token else ""
 
 
 def supersede(kept: Sequence[AgentTask]) -> int:

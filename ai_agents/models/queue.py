@@ -90,6 +90,9 @@ class AgentTask(Record):
     lease_token = models.UUIDField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0, help_text="counted when claimed")
     rate_limited = models.PositiveSmallIntegerField(default=0, help_text="429s, which cost no attempt")
+    lost = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="leases lost together with others', which cost no attempt"
+    )
     max_attempts = models.PositiveSmallIntegerField(default=3)
     input_hash = models.CharField(max_length=64, blank=True)
     prompt_version = models.CharField(max_length=60, blank=True)

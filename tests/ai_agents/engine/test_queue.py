@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from django.db import connection, transaction
 
-from ai_agents.actions import leases, queue
+from ai_agents.actions import leases, outcomes, queue
 from ai_agents.actions.outcomes import DONE, Outcome
 from ai_agents.actions.pools import keep_pools
 from ai_agents.actions.requests import request_analysis, request_analysis_batch, request_draft
@@ -95,13 +95,28 @@ def test_only_the_holder_of_the_lease_finishes(queued):
 
 def test_an_expired_lease_goes_back_and_a_spent_one_dies(queued):
     first, second = analyse(), analyse()
-    queue.claim(KIND, 2, lease_s=-1)
+    for _ in range(2):  # each by a claim of its own: lost alone
+        queue.claim(KIND, 1, lease_s=-1)
     AgentTask.objects.filter(pk=second.pk).update(attempts=3)
     assert queue.reap() == 2
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.state, first.attempts, first.error) == (TaskState.QUEUED, 1, "lease_lost")
     assert (second.state, second.error) == (TaskState.DEAD, "lease_lost")
+
+
+def test_tasks_that_were_lost_together_spend_no_attempt_until_the_tenth_time(queued):
+    tasks = [analyse() for _ in range(3)]
+    for lost in range(1, outcomes.MOST_LOST + 1):
+        AgentTask.objects.update(run_after="2020-01-01T00:00:00Z")
+        assert len(queue.claim(KIND, 3, lease_s=-1)) == 3
+        assert queue.reap() == 3
+        for task in tasks:
+            task.refresh_from_db()
+            assert (task.lost, task.error) == (lost, "lease_lost")
+            if lost < outcomes.MOST_LOST:
+                assert (task.state, task.attempts) == (TaskState.QUEUED, 0)
+    assert {task.state for task in tasks} == {TaskState.DEAD}
 
 
 def test_what_an_instance_held_when_it_was_ended_goes_back_with_its_attempt(queued, monkeypatch):
