@@ -69,6 +69,17 @@ def lasting_rows(django_db_setup: None, django_db_blocker: pytest_django.DjangoD
     _tests_run_as_app = True
 
 
+@pytest.fixture
+def owners_rights(transactional_db: None) -> Iterator[None]:
+    """Every connection of this test is the owner's, as those of `migrate` are."""
+    global _tests_run_as_app
+    _tests_run_as_app = False
+    connections.close_all()
+    yield
+    _tests_run_as_app = True
+    connections.close_all()
+
+
 @pytest.fixture(autouse=True)
 def _own_files(settings: object, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path / "files"  # type: ignore[attr-defined]

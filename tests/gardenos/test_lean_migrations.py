@@ -76,11 +76,10 @@ def test_keys_to_oneself_and_through_a_table_are_followed(usual: ProjectState):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.django_db(transaction=True)
-def test_a_database_that_djangos_own_migrate_makes_is_the_same(monkeypatch: pytest.MonkeyPatch):
+def test_a_database_that_djangos_own_migrate_makes_is_the_same(
+    owners_rights: None, monkeypatch: pytest.MonkeyPatch
+):
     latest, first = catalogue(), []
-    with connection.cursor() as cursor:
-        cursor.execute("RESET ROLE")
     for back, forward in ((MigrationExecutor, LeanExecutor), (LeanExecutor, MigrationExecutor)):
         monkeypatch.setattr(migrate, "MigrationExecutor", back)
         try:

@@ -1,11 +1,19 @@
 """Migrations go forward, back and forward again."""
 
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any, TextIO
+
+import psycopg
 import pytest
 from django.apps import apps
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 
 from crm.actions.overrides import lift_override, override_score
+from gardenos.management.commands import migrate
 from tests.crm.valid_rows import a
 from tests.factories import actor, make_admin, make_lead
 
@@ -65,14 +73,11 @@ def a_row_in_every_table() -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.django_db(transaction=True)
-def test_back_to_the_first_release_and_forward_again_leaves_the_same_catalogue_and_rows():
+def test_back_to_the_first_release_and_forward_again_leaves_the_same_catalogue_and_rows(owners_rights: None):
     """Every table has rows. What the first release had is there on the way, and unchanged at the end."""
     a_row_in_every_table()
     before, latest = catalogue(), columns_now()
     assert [table for table, rows in rows_of(latest).items() if not rows] == []
-    with connection.cursor() as cursor:
-        cursor.execute("RESET ROLE")
     try:
         call_command("migrate", "crm", "0002", verbosity=0)
         assert catalogue() != before
@@ -85,3 +90,63 @@ def test_back_to_the_first_release_and_forward_again_leaves_the_same_catalogue_a
     assert catalogue() == before
     assert rows_of(kept) == there
     assert all(there.values())
+
+
+def owner_parameters() -> dict[str, Any]:
+    known = connection.settings_dict
+    return {
+        "dbname": known["NAME"],
+        "user": known["USER"],
+        "password": known["PASSWORD"],
+        "host": known["HOST"],
+        "port": known["PORT"],
+    }
+
+
+@pytest.fixture
+def lock(owners_rights: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Connection]:
+    """Somebody else's transaction, beside which no migration can be noted; and little patience with it."""
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_MS", 100)
+    monkeypatch.setattr(migrate, "PAUSE_S", 0.1)
+    monkeypatch.setattr(migrate, "TRIES", 3)
+    with psycopg.connect(**owner_parameters()) as other:
+        other.execute("LOCK TABLE django_migrations IN EXCLUSIVE MODE")
+        yield other
+
+
+def back_by_one(heard: TextIO) -> None:
+    """Take the newest migration of crm back. It changes its tables first, and then waits."""
+    names = sorted(name for app, name in MigrationLoader(None).disk_migrations if app == "crm")
+    call_command("migrate", "crm", names[-2], verbosity=0, stderr=heard)
+
+
+def applied() -> set[tuple[str, str]]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT app, name FROM django_migrations")
+        return set(cursor.fetchall())
+
+
+def test_a_migration_that_waits_for_a_lock_gives_up_and_says_whom_to_look_for(lock: psycopg.Connection):
+    before, heard = (applied(), catalogue()), StringIO()
+    with pytest.raises(CommandError, match="pg_stat_activity"):
+        back_by_one(heard)
+    assert heard.getvalue().count("a table is locked; trying again") == 2
+    assert (applied(), catalogue()) == before
+
+
+def test_a_migration_that_waits_for_a_lock_goes_on_once_it_is_free(lock: psycopg.Connection):
+    before = applied()
+
+    class Heard(StringIO):
+        def write(self, text: str) -> int:
+            lock.rollback()
+            return super().write(text)
+
+    heard = Heard()
+    try:
+        back_by_one(heard)
+        assert "trying again in 0.1 s (1 of 3)" in heard.getvalue()
+        assert len(before - applied()) == 1
+    finally:
+        call_command("migrate", verbosity=0)
+    assert applied() == before

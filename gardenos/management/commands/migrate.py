@@ -52,17 +52,20 @@ class Command(migrate.Command):
 
 @contextmanager
 def as_owner(alias: str) -> Iterator[None]:
-    """Let this process's connection be the owner's. The test runner's already is, to another database."""
+    """Let this process's connection be the owner's, and wait for no lock longer than LOCK_TIMEOUT_MS.
+
+    The test runner's is the owner's already, to another database, and so is one that has only DATABASE_URL.
+    """
     connection = connections[alias]
     usual, owner = dict(connection.settings_dict), owner_database(Env(), settings.GARDENOS_DATA_DIR)
     if all(usual[key] == owner[key] for key in ("USER", "HOST", "PORT")):
-        yield
-        return
-    if usual["NAME"] != owner["NAME"]:
+        owner = usual
+    elif usual["NAME"] != owner["NAME"]:
         raise CommandError("DATABASE_OWNER_URL and DATABASE_URL name two databases; make them name one")
-    options = {**owner["OPTIONS"], "options": f"-c lock_timeout={LOCK_TIMEOUT_MS}"}
+    given = owner["OPTIONS"]
+    bound = f"{given.get('options', '')} -c lock_timeout={LOCK_TIMEOUT_MS}".strip()
     connection.close()
-    connection.settings_dict.update(owner, OPTIONS=options)
+    connection.settings_dict.update(owner, OPTIONS={**given, "options": bound})
     try:
         yield
     finally:
