@@ -16,6 +16,7 @@ from ai_agents.errors import BadAnswer
 from ai_agents.models import AgentTask
 from crm import events
 from crm.actions.replies import NewTriage, store_triage
+from crm.actions.unsubscribing import unsubscribing_of
 from crm.models import Actor, Message, ReplyIntent, ReplyStep, acting_as
 from crm.plaintext import Span
 
@@ -63,8 +64,10 @@ class ReplyTriageAgent(LeadAgent):
     does: ClassVar[Words] = _("reads a reply, proposes the next step")
     subject: ClassVar[type[Model]] = Message
     starts_on: ClassVar[Mapping[type, Start]] = {
-        events.MessageReceived: lambda event: Asked(
-            event.lead_id, params={"message": event.message_id}, priority=2
+        events.MessageReceived: lambda event: (
+            None
+            if _is_settled(event.message_id)
+            else Asked(event.lead_id, params={"message": event.message_id}, priority=2)
         ),
     }
 
@@ -106,6 +109,11 @@ class ReplyTriageAgent(LeadAgent):
         for done in finished:
             if done.task.params["message"] in there:
                 store_triage(_new_triage(done), by=BY)
+
+
+def _is_settled(message_id: int) -> bool:
+    """Whether a rule has read it already: no model is asked whether "unsubscribe" means it. One query."""
+    return unsubscribing_of(Message.objects.select_related("lead").get(pk=message_id)) is not None
 
 
 def _day(answer: TriageAnswer, *, today: date) -> date | None:

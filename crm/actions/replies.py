@@ -38,7 +38,7 @@ WAKES_AT = time(8)  # in the time zone of whoever accepts
 
 @dataclass(frozen=True, slots=True)
 class NewTriage:
-    """What an agent read in one message. `place` counts code points of the message's normalised text."""
+    """What an agent or a rule read in one message. `place` counts code points of its normalised text."""
 
     message_id: int
     intent: str
@@ -46,7 +46,7 @@ class NewTriage:
     summary: str
     quote: str
     place: Span
-    task_id: int
+    task_id: int | None  # None: a rule's
     wake_on: date | None = None
     provider: str = ""
     model: str = ""
@@ -62,7 +62,7 @@ def store_triage(new: NewTriage, *, by: Actor) -> ReplyTriage:
     Publishes ReplyTriaged.
     """
     if by.kind not in {ActorKind.AGENT, ActorKind.SYSTEM}:
-        raise PermissionRefused(_("Only agents leave proposals."))
+        raise PermissionRefused(_("Only agents and rules leave proposals."))
     lead_id = Message.objects.values_list("lead_id", flat=True).get(pk=new.message_id)
     lead = Lead.objects.live().select_for_update(of=("self",)).get(pk=lead_id)
     message = Message.objects.get(pk=new.message_id)

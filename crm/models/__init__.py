@@ -96,6 +96,7 @@ from crm.models.privacy import (
     SuppressionReason,
 )
 from crm.models.readings import (
+    RULE,
     OpportunityReview,
     OpportunityRisk,
     ProposalState,
@@ -146,6 +147,7 @@ __all__ = [
     "MOST_WORDS",
     "OPEN_STATUSES",
     "OPPORTUNITY_TRANSITIONS",
+    "RULE",
     "STRONG_KEYS",
     "TRACKED",
     "TRANSITIONS",

@@ -15,6 +15,8 @@ from crm.models.pipelines import Opportunity
 from crm.models.scores import FactorSource
 from crm.models.users import User
 
+RULE = "rule"  # the provider of a proposal that plain code made
+
 
 class ReplyIntent(models.TextChoices):
     INTERESTED = "interested", _("Interested")
@@ -54,7 +56,7 @@ class ReplyTriageQuerySet(models.QuerySet["ReplyTriage"]):
 
 
 class ReplyTriage(VersionedRecord):
-    """What an agent read in a customer's message, and what it proposes. A person accepts or dismisses it.
+    """What an agent, or a rule, read in a customer's message and proposes. A person accepts or dismisses it.
 
     `quote` stands in the message's normalised text from `quote_start` to `quote_end`, in code points.
     """
@@ -73,8 +75,17 @@ class ReplyTriage(VersionedRecord):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
     )
     decided_at = models.DateTimeField(null=True, blank=True)
-    task = models.ForeignKey("ai_agents.AgentTask", models.PROTECT, related_name="reply_triages")
-    provider = models.CharField(max_length=20, blank=True, help_text='"scripted" marks a sample')
+    task = models.ForeignKey(
+        "ai_agents.AgentTask",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="reply_triages",
+        help_text="none: a rule proposes it",
+    )
+    provider = models.CharField(
+        max_length=20, blank=True, help_text='"scripted" marks a sample, "rule" plain code'
+    )
     model = models.CharField(max_length=120, blank=True)
     prompt = models.CharField(max_length=60, blank=True)
 
@@ -94,6 +105,10 @@ class ReplyTriage(VersionedRecord):
             models.CheckConstraint(
                 name="crm_replytriage_quote_has_place",
                 condition=~Q(quote="") & Q(quote_end__gt=F("quote_start")),
+            ),
+            models.CheckConstraint(
+                name="crm_replytriage_task_or_rule",
+                condition=Q(task=None, provider=RULE) | (Q(task__isnull=False) & ~Q(provider=RULE)),
             ),
             models.CheckConstraint(
                 name="crm_replytriage_sleep_has_date",

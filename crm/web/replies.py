@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from crm import clock
 from crm.actions.replies import accept_triage, dismiss_triage
 from crm.errors import CRMError
-from crm.models import Lead, ReplyStep, ReplyTriage, User
+from crm.models import RULE, Lead, ReplyStep, ReplyTriage, User
 from crm.permissions import Verb, may
 from crm.web import words
 from crm.web.base import back, by, changed, person, piece, say, say_no, screen, toasts
@@ -44,6 +44,7 @@ def triage_card(lead: Lead, user: User) -> TriageCard:
     if triage.step == ReplyStep.SLEEP and triage.wake_on:
         step = _("Let the lead sleep until %s") % date_format(triage.wake_on)
     model = "" if triage.is_sample else triage.model.rsplit("/", 1)[-1]
+    model = _("Rule") if triage.provider == RULE else model
     meta = [part for part in (model, words.ago(triage.created_at, clock.now())) if part]
     return TriageCard(
         lead_id=str(lead.public_id),

@@ -70,7 +70,10 @@ SPECIAL: dict[type[models.Model], Any] = {
     Message: lambda: {"direction": "in", "state": "received"},
     Note: _event,
     OpportunityRisk: lambda: {"source_id": 1, "start": 0, "end": 3, "source_kind": "note"},
-    ReplyTriage: lambda: {"intent": "question", "step": "answer", "quote_start": 0, "quote_end": 3},
+    ReplyTriage: lambda: {
+        **{"intent": "question", "step": "answer", "quote_start": 0, "quote_end": 3},
+        "provider": "rule",
+    },
     Score: lambda: {"kind": "rules", "value": 20, "band": "cool"},
     Step: lambda: {"kind": "task", "task_kind": "call", "task_title": "Call"},
     Tagging: lambda: {"lead": a(Lead)},

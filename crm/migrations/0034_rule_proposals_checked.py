@@ -1,0 +1,10 @@
+"""What 0033 demands of new proposals holds for those that were there before, too."""
+
+from django.contrib.postgres.operations import ValidateConstraint
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("crm", "0033_rule_proposals")]
+
+    operations = [ValidateConstraint(model_name="replytriage", name="crm_replytriage_task_or_rule")]
