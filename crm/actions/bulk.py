@@ -18,8 +18,8 @@ from django.utils.translation import ngettext
 
 from crm import clock, events
 from crm.actions.base import offer_undo, undoable
-from crm.actions.lead_lists import checked_filters, narrow_leads
 from crm.actions.personal_data import ERASED
+from crm.actions.record_lists import checked_list_filters, narrow
 from crm.actions.tags import MODELS
 from crm.errors import InvalidValue, TransitionRefused
 from crm.models import (
@@ -155,10 +155,8 @@ def _selected(
         raise InvalidValue(_("Choose records by their ids, or by filters."), field="ids")
     visible: QuerySet[Any] = MODELS[target].objects.visible_to(by)
     if filters is not None:
-        if target != "lead":
-            raise InvalidValue(_("Only leads are chosen by filters."), field="filters")
-        assert by.user is not None
-        return narrow_leads(visible, checked_filters(filters), user=by.user, now=clock.now()), None
+        checked = checked_list_filters(target, filters)
+        return narrow(target, visible, checked, by=by, now=clock.now()), None
     assert ids is not None
     if not ids or len(ids) > MOST_ROWS:
         raise InvalidValue(_("Choose 1 to %d records.") % MOST_ROWS, field="ids")

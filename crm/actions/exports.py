@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from crm import clock, events
-from crm.actions.lead_lists import unknown_filters
+from crm.actions.record_lists import unknown_list_filters
 from crm.errors import InvalidValue, LinkExpired, RateLimited, TransitionRefused
 from crm.exports import files
 from crm.exports.columns import checked_columns
@@ -93,7 +93,7 @@ def _of_view(
         raise InvalidValue(_("There is no such view, or you may not see it."), field="view")
     if filters or sort:
         raise InvalidValue(_("A view brings its own filters and order; leave these out."), field="view")
-    gone = unknown_filters(view.filters) if view.target == "lead" else []
+    gone = unknown_list_filters(view.target, view.filters)
     if gone:
         raise InvalidValue(
             _("This view filters by “%s”, which is no filter any more. Save it again without.")

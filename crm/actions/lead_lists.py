@@ -1,7 +1,7 @@
 """What a list of leads may be narrowed and ordered by: one definition for screens, saved views and bulk jobs.
 
-Filters are texts by name, as an address carries them. `custom:<key>` compares the value of a custom field,
-`custom:<key>_min` and `_max` those of a number or date field.
+Filters are texts by name, as an address carries them. Those of own fields are in custom_filters, lists of
+other records in record_lists.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from crm.actions.custom_fields import custom_condition
+from crm.actions.custom_filters import CUSTOM, custom_conditions, is_custom, narrow_by, unknown_customs
 from crm.actions.search import matching
 from crm.errors import InvalidValue
-from crm.models import OPEN_STATUSES, CustomField, Lead, LeadStatus, Tagging, User
+from crm.models import OPEN_STATUSES, Lead, LeadStatus, Tagging, User
 
 SORTS = {"score": gettext_lazy("Hottest"), "newest": gettext_lazy("Newest"), "oldest": gettext_lazy("Oldest")}
 SCORES: dict[str, Q] = {
@@ -27,7 +27,6 @@ SCORES: dict[str, Q] = {
 }
 DAYS = {"1d": 1, "7d": 7, "30d": 30}
 PLAIN = ("q", "status", "owner", "source", "score", "created", "tag")
-CUSTOM = "custom:"
 COLUMNS = (
     "score", "name", "company", "status", "owner", "source", "value", "next_step", "created", "email",
     "phone", "country", "tags",
@@ -66,15 +65,14 @@ def checked_filters(filters: Any) -> dict[str, str]:
         raise InvalidValue(
             _("There is no filter “%s”.") % missing[0][:80], field=f"filters.{missing[0][:80]}"
         )
-    _custom_conditions(checked)
+    custom_conditions(checked)
     return checked
 
 
 def unknown_filters(filters: Mapping[str, str]) -> list[str]:
     """Names among stored filters that mean nothing (any more), such as those of a field that was retired."""
-    fields = _fields(filters)
-    gone = [name for name in filters if name.startswith(CUSTOM) and _field_of(name, fields) is None]
-    return sorted([*gone, *(name for name in filters if name not in PLAIN and not name.startswith(CUSTOM))])
+    odd = [name for name in filters if name not in PLAIN and not is_custom(name)]
+    return sorted([*unknown_customs(filters), *odd])
 
 
 def narrow_leads(
@@ -100,52 +98,18 @@ def narrow_leads(
         leads = leads.filter(created_at__gte=now - timedelta(days=DAYS[filters["created"]]))
     if filters.get("tag"):
         leads = leads.filter(has_tag("lead", filters["tag"]))
-    for condition in _custom_conditions(filters):
-        leads = leads.filter(condition)
+    leads = narrow_by(leads, filters)
     return matching(leads, filters["q"]) if filters.get("q") else leads
 
 
 def narrow_by_customs(leads: QuerySet[Lead], filters: Mapping[str, str]) -> QuerySet[Lead]:
     """The leads whose own fields are so. Raises InvalidValue naming `filters.custom:<key>`."""
-    for condition in _custom_conditions(checked_filters(filters)):
-        leads = leads.filter(condition)
-    return leads
+    return narrow_by(leads, checked_filters(filters))
 
 
 def has_tag(target: str, name: str) -> Exists:
     """Records with a tag of this name, whatever its case."""
     return Exists(Tagging.objects.filter(tag__name__iexact=name, **{target: OuterRef("pk")}))
-
-
-def _custom_conditions(filters: Mapping[str, str]) -> list[Q]:
-    """Raises InvalidValue for a value that its field cannot have."""
-    fields = _fields(filters)
-    conditions = []
-    for name, value in filters.items():
-        found = _field_of(name, fields) if name.startswith(CUSTOM) else None
-        if found:
-            conditions.append(custom_condition(*found, value))
-    return conditions
-
-
-def _fields(filters: Mapping[str, str]) -> dict[str, CustomField]:
-    names = [name.removeprefix(CUSTOM)[:64] for name in filters if name.startswith(CUSTOM)]
-    if not names:
-        return {}
-    keys = {name.removesuffix(end) for name in names for end in ("_min", "_max", "")}
-    return {f.key: f for f in CustomField.objects.filter(target="lead", is_active=True, key__in=keys)}
-
-
-def _field_of(name: str, fields: Mapping[str, CustomField]) -> tuple[CustomField, str] | None:
-    """(the field, the operator: "", "min" or "max"). A field whose own key ends so comes first."""
-    key = name.removeprefix(CUSTOM)
-    if key in fields:
-        return fields[key], ""
-    for operator in ("min", "max"):
-        plain = key.removesuffix(f"_{operator}")
-        if plain != key and plain in fields:
-            return fields[plain], operator
-    return None
 
 
 def _is_uuid(text: str) -> bool:

@@ -8,9 +8,9 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from crm.actions.base import check_version
-from crm.actions.lead_lists import COLUMNS, SORTS, checked_filters
+from crm.actions.record_lists import LISTS, checked_list_filters
 from crm.errors import InvalidValue, PermissionRefused
-from crm.models import Actor, FieldTarget, Layout, SavedView, Sharing, Team, TeamMember, User
+from crm.models import Actor, SavedView, Sharing, Team, TeamMember, User
 from crm.permissions import Reach, Verb, reach
 
 MOST_VIEWS = 100  # of one person
@@ -73,20 +73,21 @@ def _check(view: SavedView) -> None:
     view.name = " ".join(view.name.split())
     if not view.name or len(view.name) > 120:
         raise InvalidValue(_("A view's name has 1 to 120 characters."), field="name")
-    if view.target != FieldTarget.LEAD:
-        raise InvalidValue(_("Only lists of leads can be saved."), field="target")
+    if view.target not in LISTS:
+        raise InvalidValue(_("Choose one of: %s.") % ", ".join(LISTS), field="target")
+    offered = LISTS[view.target]
     same = SavedView.objects.filter(owner=view.owner, target=view.target, name__iexact=view.name)
     if same.exclude(pk=view.pk).exists():
         raise InvalidValue(_("You have a view of this name already."), field="name")
-    view.filters = checked_filters(view.filters)
+    view.filters = checked_list_filters(view.target, view.filters)
     if not isinstance(view.columns, list) or not all(
-        isinstance(c, str) and c in COLUMNS for c in view.columns
+        isinstance(c, str) and c in offered.columns for c in view.columns
     ):
-        raise InvalidValue(_("Choose columns among: %s.") % ", ".join(COLUMNS), field="columns")
+        raise InvalidValue(_("Choose columns among: %s.") % ", ".join(offered.columns), field="columns")
     view.columns = list(dict.fromkeys(view.columns))
-    if view.sort not in {"", *SORTS}:
-        raise InvalidValue(_("Choose an order among: %s.") % ", ".join(SORTS), field="sort")
-    if view.layout not in Layout.values:
+    if view.sort not in {"", *offered.sorts}:
+        raise InvalidValue(_("Choose an order among: %s.") % ", ".join(offered.sorts), field="sort")
+    if view.layout not in offered.layouts:
         raise InvalidValue(_("There is no such layout."), field="layout")
     if view.shared_with not in Sharing.values:
         raise InvalidValue(_("Share with nobody, a team or everybody."), field="shared_with")

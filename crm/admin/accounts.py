@@ -14,12 +14,13 @@ from crm.actions.identity_owners import assign_account, assign_contact
 from crm.admin.base import CheckedByAction
 from crm.admin.bulk import OwnerForm, do_to_each
 from crm.admin.duplicates import MergeTwo
+from crm.admin.own_fields import OwnFieldFilters
 from crm.admin.privacy import PersonActs
 from crm.models import Account, Actor, Contact
 from crm.permissions import Verb, may
 
 
-class IdentityAdmin(MergeTwo):
+class IdentityAdmin(OwnFieldFilters, MergeTwo):
     """What stays, whatever becomes of a lead. It belongs to who makes it, and is given away by an act."""
 
     form = CheckedByAction

@@ -125,7 +125,7 @@ class RecordAdmin(ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only what list_filter offers: any other lookup could spell out a hidden column letter by letter."""
-        for item in self.list_filter:
+        for item in self.list_filter if request is None else self.get_list_filter(request):
             name = item[0] if isinstance(item, tuple) else getattr(item, "parameter_name", item)
             if lookup in {name, f"{name}__exact", f"{name}__id__exact", f"{name}__isnull"}:
                 return True

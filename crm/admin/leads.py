@@ -11,6 +11,7 @@ from crm.admin.base import RecordAdmin
 from crm.admin.bulk import DeletedFilter
 from crm.admin.duplicates import MergeTwo
 from crm.admin.lead_acts import LeadActs
+from crm.admin.own_fields import OwnFieldFilters
 from crm.admin.privacy import PersonActs
 from crm.models import (
     Account,
@@ -29,7 +30,7 @@ from crm.permissions import Verb
 
 
 @admin.register(Lead)
-class LeadAdmin(LeadActs, MergeTwo, PersonActs):
+class LeadAdmin(OwnFieldFilters, LeadActs, MergeTwo, PersonActs):
     """Repair of a lead's own fields."""
 
     change_verb = Verb.EDIT

@@ -26,6 +26,7 @@ from crm.actions.opportunity_moves import (
 from crm.actions.reviews import request_review
 from crm.admin.base import CheckedByAction, RecordAdmin
 from crm.admin.bulk import DeletedFilter, OwnerForm, ReasonForm, SoftDeleted, do_to_each
+from crm.admin.own_fields import OwnFieldFilters
 from crm.models import Actor, Opportunity, OpportunityReview, Stage, StageChange, StageKind
 from crm.permissions import Verb, may
 
@@ -50,7 +51,7 @@ class StageForm(forms.Form):
 
 
 @admin.register(Opportunity)
-class OpportunityAdmin(SoftDeleted):
+class OpportunityAdmin(OwnFieldFilters, SoftDeleted):
     """Orders that may come."""
 
     form = CheckedByAction

@@ -34,7 +34,7 @@ COUNTS = tuple(state.value for state in BulkState if state != BulkState.WAITING)
 
 class BulkRequestSerializer(AssignSerializer, TagSerializer):
     """An act, what it needs (assign: `owner`; tag, untag: `tag`; snooze: `until`, perhaps `reason`;
-    disqualify: `reason`; stage: `stage`), and the records: by `ids`, or leads by `filters`.
+    disqualify: `reason`; stage: `stage`), and the records: by `ids`, or by `filters`.
     """
 
     act = serializers.ChoiceField([(name, name) for name in ACTS])

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 from crm.actions.lead_lists import unknown_filters
 from crm.actions.views import delete_view, save_view
 from crm.errors import CRMError
-from crm.models import Layout, SavedView, Sharing, Team
+from crm.models import FieldTarget, Layout, SavedView, Sharing, Team
 from crm.permissions import Reach, Verb, reach
 from crm.web.base import by, person, piece, read_uuid, say, screen
 from crm.web.lead_filters import LeadFilters
@@ -68,7 +68,8 @@ def _delete(request: HttpRequest) -> None:
 def _views(request: HttpRequest) -> list[tuple[SavedView, str, bool, list[str]]]:
     """Each view with its address; filters that are none any more are left out of it and named."""
     rows = []
-    for view in SavedView.objects.visible_to(by(request)).order_by("position", "name")[:200]:
+    views = SavedView.objects.visible_to(by(request)).filter(target=FieldTarget.LEAD)
+    for view in views.order_by("position", "name")[:200]:
         gone = unknown_filters(view.filters) if isinstance(view.filters, dict) else []
         kept: dict[str, Any] = {name: text for name, text in view.filters.items() if name not in gone}
         customs = {name: kept.pop(name) for name in list(kept) if name.startswith("custom:")}

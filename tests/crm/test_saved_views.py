@@ -53,7 +53,11 @@ def test_a_view_keeps_what_the_list_offers_and_drops_what_is_empty():
         ({"layout": "map"}, "layout"),
         ({"shared_with": "world"}, "shared_with"),
         ({"shared_with": "team"}, "team"),
-        ({"target": "contact"}, "target"),
+        ({"target": "stage"}, "target"),
+        ({"target": "contact", "filters": {"status": "new"}}, "filters.status"),
+        ({"target": "contact", "columns": ["score"]}, "columns"),
+        ({"target": "account", "layout": "board"}, "layout"),
+        ({"target": "opportunity", "sort": "score"}, "sort"),
         ({"owner": 1}, "owner"),
     ],
 )

@@ -115,7 +115,10 @@ def test_every_act_takes_what_it_needs(api: Caller):
         ({"act": "snooze", "ids": ["{lead}"], "until": "2001-01-01T00:00:00Z"}, "until"),
         ({"act": "snooze", "ids": ["{lead}"], "until": "tomorrow"}, "until"),
         ({"act": "stage", "ids": ["{lead}"], "stage": "0" * 32}, "stage"),
-        ({"act": "stage", "target": "opportunity", "filters": {}, "stage": "{stage}"}, "filters"),
+        (
+            {"act": "stage", "target": "opportunity", "filters": {"score": "hot"}, "stage": "{stage}"},
+            "filters.score",
+        ),
         ({"act": "snooze", "target": "contact", "ids": ["{lead}"], "until": "2099-01-01T00:00:00Z"}, "act"),
     ],
 )
