@@ -59,7 +59,7 @@ check-policies: ## checkov over the rendered sites (a big package of its own, so
 render: deploy-tools ## the manifests of every site anew, into deploy/k8s/rendered
 	@.ci/render $(DEPLOY_TOOLS)/bin/kubectl deploy/k8s/rendered
 
-test-chaos: $(DEV_PACKAGES) ## kills processes beside work (KILLS=20, SEED=n; CHAOS=shipped: freezes at the usual limits)
+test-chaos: $(DEV_PACKAGES) ## kills processes beside work (KILLS=20, SEED=n; CHAOS=shipped: freezes at the usual limits; CHAOS=rotate: new SECRET_KEYs)
 	@exec $(BESIDE_SERVER) $(BIN)/python -m tests.chaos $(CHAOS) --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test-images: $(DEV_PACKAGES) ## the images built and run with buildah and podman, as root (IMAGES_DIR: a folder that keeps them)

@@ -1,5 +1,5 @@
 # ruff: noqa: E402  Django is set up before what uses settings
-"""`python -m tests.chaos [kills|shipped] [--kills N] [--seed S]`: makes an empty database, and runs
+"""`python -m tests.chaos [kills|shipped|rotate] [--kills N] [--seed S]`: makes an empty database, and runs
 tests/chaos/run.py on it. Beside a server, as `make test-chaos` starts one."""
 
 import os

@@ -1,5 +1,6 @@
 # ruff: noqa: E402  Django is set up before what uses models
-"""`python -m tests.chaos.run kills|shipped`: kills beside work, or freezes at the shipped limits.
+"""`python -m tests.chaos.run kills|shipped|rotate`: kills beside work, freezes at the shipped limits, or new
+keys beside work.
 
 Works on the empty database that the environment names; tests/chaos/__main__.py makes one. Prints the seed, a
 table and a verdict, and exits with 1 when something was lost or doubled.
@@ -26,7 +27,7 @@ from django.conf import settings
 from django.db import connection
 
 from ai_agents.actions.pools import keep_pools
-from ai_agents.models import AgentPool
+from ai_agents.models import AgentPool, AgentTask, TaskState
 from crm.actions.tokens import create_token
 from crm.models import Actor, Message, MessageState, Role, User
 from crm.permissions import SCOPES
@@ -36,6 +37,7 @@ from tests.chaos.verdict import Verdict, is_settled, judge
 from tests.chaos.work import Work
 
 LEADS_PER_KILL = 5  # each is two tasks (analysis, draft) and a mail
+LEADS_PER_KEY = 40
 LIMITS = {"QUEUE_BEAT_S": "1", "QUEUE_STALE_S": "5"}
 BACK_S = 120  # for a killed process to have a successor
 SETTLE_S = 1_800
@@ -106,6 +108,37 @@ def kill_all(
 def settle(work: Work, *, waits_for_leases: bool) -> float:
     question = lambda: bool(work.trouble) or is_settled(work, waits_for_leases=waits_for_leases)
     return wait_until(question, SETTLE_S, "all work is done")
+
+
+def rotate(times: int, seed: int, *, is_short: bool) -> int:
+    """Give the site a new SECRET_KEY, so often, while tasks are queued: part after part, without the key
+    before. Returns the exit code.
+    """
+    rng, began, queued = random.Random(seed), time.monotonic(), 0
+    kept = {"TOKEN_PEPPER": settings.TOKEN_PEPPER, "AUDIT_KEY": settings.AUDIT_KEY}  # as the guide says
+    print(f"seed {seed}; {times} new keys, {LEADS_PER_KEY} inquiries before each", flush=True)
+    with workplace() as (folder, log):
+        with running(folder, LIMITS | kept, without="live" if is_short else "") as site:
+            work = Work(site.doors, set_up(), total=times * LEADS_PER_KEY)
+            work.start()
+            for number in range(times):
+                work.allowed = (number + 1) * LEADS_PER_KEY
+                there = lambda: len(work.accepted) >= work.allowed - LEADS_PER_KEY // 2
+                wait_until(there, BACK_S, "half of the inquiries are in")
+                waits = AgentTask.objects.filter(state__in=[TaskState.QUEUED, TaskState.RUNNING]).count()
+                print(f"  key {number + 1}: {waits} agents' tasks and {rows().count()} rows are queued")
+                queued += waits
+                key = f"{rng.getrandbits(256):064x}"
+                for name in site.children:
+                    site.restart(name, SECRET_KEY=key)
+            settled_s = settle(work, waits_for_leases=not is_short)
+            work.stop()
+            verdict = judge(work, site.sink)
+        timings = {"rotated and settled": time.monotonic() - began, "settled after": settled_s}
+        report(Counter(), verdict, Counter(), work, timings)
+        if verdict.faults:
+            print(log.read_text(errors="replace")[-6000:])
+    return 1 if verdict.faults or not queued else 0
 
 
 def shipped(times: int, seed: int) -> int:
@@ -219,7 +252,7 @@ def report(
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
-    parser.add_argument("what", choices=["kills", "shipped"], nargs="?", default="kills")
+    parser.add_argument("what", choices=["kills", "shipped", "rotate"], nargs="?", default="kills")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
@@ -230,6 +263,8 @@ def main() -> int:
     given = parser.parse_args()
     if given.what == "shipped":
         return shipped(given.times, given.seed)
+    if given.what == "rotate":
+        return rotate(given.times, given.seed, is_short=given.short)
     return kills(given.kills, given.seed, given.gap, is_short=given.short)
 
 

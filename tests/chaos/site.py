@@ -95,6 +95,17 @@ class Site:
                     child.process.wait(6)
         end_descendants(5)
 
+    def restart(self, name: str, **changed: str) -> None:
+        """End one part as an operator does, with SIGTERM; it comes back with these settings changed."""
+        child = self.children[name]
+        child.env = {**child.env, **changed}
+        process = child.process
+        if process:
+            signal_group(process.pid, signal.SIGTERM)
+        wait_until(lambda: child.process not in {None, process}, READY_S, f"{name} was started again")
+        if name in {"web", "live"}:
+            wait_until(lambda: is_ready(self.ports[name]), READY_S, f"{name} answers")
+
     # --- killing -------------------------------------------------------------------------------------------
     def processes(self, kind: str, clusters: tuple[str, ...] = CLUSTERS) -> list[int]:
         """Process ids of a kind that are alive now."""
