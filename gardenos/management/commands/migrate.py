@@ -26,7 +26,7 @@ class Command(migrate.Command):
     help = f"{migrate.Command.help} As the owner (DATABASE_OWNER_URL); also makes the cache table."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with as_owner(options["database"]):
+        with as_owner(options["database"]), bounded_waits(options["database"]):
             for attempt in range(1, TRIES + 1):
                 try:
                     super().handle(*args, **options)
@@ -52,22 +52,32 @@ class Command(migrate.Command):
 
 @contextmanager
 def as_owner(alias: str) -> Iterator[None]:
-    """Let this process's connection be the owner's, and wait for no lock longer than LOCK_TIMEOUT_MS.
-
-    The test runner's is the owner's already, to another database, and so is one that has only DATABASE_URL.
-    """
+    """Let this process's connection be the owner's. The test runner's already is, to another database."""
     connection = connections[alias]
     usual, owner = dict(connection.settings_dict), owner_database(Env(), settings.GARDENOS_DATA_DIR)
     if all(usual[key] == owner[key] for key in ("USER", "HOST", "PORT")):
-        owner = usual
-    elif usual["NAME"] != owner["NAME"]:
+        yield
+        return
+    if usual["NAME"] != owner["NAME"]:
         raise CommandError("DATABASE_OWNER_URL and DATABASE_URL name two databases; make them name one")
-    given = owner["OPTIONS"]
-    bound = f"{given.get('options', '')} -c lock_timeout={LOCK_TIMEOUT_MS}".strip()
+    connection.settings_dict.update(owner)
+    try:
+        with bounded_waits(alias):
+            yield
+    finally:
+        connection.settings_dict.update(usual)
+
+
+@contextmanager
+def bounded_waits(alias: str) -> Iterator[None]:
+    """Connect anew, to wait for no lock longer than LOCK_TIMEOUT_MS; and anew, as before, at the end."""
+    connection = connections[alias]
+    usual = connection.settings_dict["OPTIONS"]
+    bound = f"{usual.get('options', '')} -c lock_timeout={LOCK_TIMEOUT_MS}".strip()
     connection.close()
-    connection.settings_dict.update(owner, OPTIONS={**given, "options": bound})
+    connection.settings_dict["OPTIONS"] = {**usual, "options": bound}
     try:
         yield
     finally:
         connection.close()
-        connection.settings_dict.update(usual)
+        connection.settings_dict["OPTIONS"] = usual
