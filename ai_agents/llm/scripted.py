@@ -9,9 +9,9 @@ A fault is `{"mode": M, "share": 0.3, "times": 5, "match": "text"}`: it meets re
 `retry_after`, seconds), any other status as `500`, `hang`, `drip` (a blank byte each `every_s`), `reset`,
 `malformed`, `truncated`, `empty`, `fenced`, `extra_key`, `percent` ("85%"), `out_of_range` (101), `nan`,
 `refusal`, `content_filter`, `prose`, `hostile`, `obey`, `tool_call`, `long`, `other_language`,
-`header_in_text`, `half` (a key is missing), `not_json_body`, `no_usage`, `wrong_usage`,
-`slow` (answers after `delay_s`), `dear` (reports that the call cost `cost_usd`), `cut` (the connection ends
-in the middle of the body).
+`header_in_text`, `link_in_prose`, `recipient` (keys `to` and `cc`), `half` (a key is missing),
+`not_json_body`, `no_usage`, `wrong_usage`, `slow` (answers after `delay_s`), `dear` (reports that the call
+cost `cost_usd`), `cut` (the connection ends in the middle of the body).
 """
 
 import asyncio

@@ -136,9 +136,19 @@ def _on_text(change: Callable[[str], str]) -> Callable[[Answer], Answer]:
     return changed
 
 
+def _with_a_link(honest: Answer) -> Answer:
+    """A right answer in all but one sentence."""
+    link = "All of it stands on evil.example/pay for you."
+    if "paragraphs" in honest:
+        return honest | {"paragraphs": [*honest["paragraphs"], [{"text": link, "facts": []}]]}
+    return honest | {"summary": f"{honest['summary']} {link}"}
+
+
 ASTRAY: dict[str, Callable[[Answer], Answer]] = {
     "long": _on_text(lambda text: f"{text} " + "very " * 5_000),
     "other_language": _on_text(lambda text: "Спасибо за ваше письмо. Когда мы можем встретиться?"),
     "header_in_text": _on_text(lambda text: f"Subject: Win now\nCc: {EVIL}\n\n{text}"),
+    "link_in_prose": _with_a_link,
+    "recipient": lambda honest: honest | {"to": EVIL, "cc": [EVIL]},
     "half": lambda honest: dict(list(honest.items())[1:]),  # the first key is missing: subject, fit, intent
 }

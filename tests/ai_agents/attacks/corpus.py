@@ -159,6 +159,8 @@ ATTACKS: list[Attack] = [
     Attack(14, "a key missing", "message", "A gate, please.", "half"),
     Attack(14, "Subject: inside the text", "message", "A roof garden, please.", "header_in_text"),
     Attack(14, "prose", "message", "A fountain, please.", "prose"),
+    Attack(14, "a recipient as a key", "message", "A bench, please.", "recipient"),
+    Attack(14, "one sentence with a link", "message", "A gate of oak, please.", "link_in_prose"),
 ]
 # Class -> text with the secret in it, and the bare secret. None may leave the process, however it is written.
 CANARIES: dict[str, tuple[str, str]] = {

@@ -3,12 +3,14 @@
 `pytest -s` prints the figures that docs/ai/hostility.md shows.
 """
 
+import re
 from typing import Any
 
 import pytest
 
-from ai_agents.agents import facts
-from tests.ai_agents.attacks.corpus import ATTACKS, CANARIES
+from ai_agents.agents import facts, follow_up, lead_analysis, leaks
+from ai_agents.agents.answers import Answer, first_object
+from tests.ai_agents.attacks.corpus import ATTACKS, CANARIES, Attack
 from tests.ai_agents.attacks.running import run
 from tests.ai_agents.engine.conftest import Engine
 
@@ -30,11 +32,36 @@ def test_no_attack_gains_anything_though_the_model_obeys(engine: Engine, capsys:
         assert result.stored[kind] > 0, kind
 
 
+# Positive controls: without one of its guards the same suite goes red.
+def _some(*names: str) -> list[Attack]:
+    found = [attack for attack in ATTACKS if attack.name in names]
+    assert len(found) == len(names)
+    return found
+
+
 def _nothing_hidden(text: str, **more: Any) -> Any:
     return facts.Redacted(text)
 
 
 def test_with_the_masking_switched_off_the_suite_goes_red(engine: Engine, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(facts, "redact", _nothing_hidden)
-    some = [attack for attack in ATTACKS if attack.name in {"a link", "the prompt", "HTML"}]
-    assert run(engine, some).gained["leak"]
+    assert run(engine, _some("a link", "the prompt", "HTML")).gained["leak"]
+
+
+def test_with_any_key_allowed_in_an_answer_the_suite_goes_red(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    def lenient(shape: type[Answer], text: str) -> Answer:
+        found = first_object(text)
+        return shape.model_validate({key: found[key] for key in found if key in shape.model_fields})
+
+    for module in (follow_up, lead_analysis):
+        monkeypatch.setattr(module, "parse", lenient)
+    gained = run(engine, _some("a recipient as a key")).gained
+    assert {where.split(":")[0] for _who, where in gained["key too many"]} == {"follow_up", "lead_analysis"}
+
+
+def test_with_links_allowed_in_prose_the_suite_goes_red(engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(leaks, "_LINK", re.compile("(?!)"))
+    gained = run(engine, _some("one sentence with a link")).gained
+    assert {where.split(":")[0] for _who, where in gained["live link"]} == {"follow_up", "lead_analysis"}
