@@ -34,6 +34,23 @@ def cells_in(path: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
+    ("encoding", "rows"),
+    [
+        ("latin-1", ["Hélène Lefèvre;Orléans", "François Bêche;Nîmes"]),
+        ("latin-1", ["Begoña Muñoz;Málaga", "Íñigo Peña;Córdoba"]),
+        ("latin-1", ["João Conceição;São Paulo", "António Simões;Évora"]),
+        ("latin-1", ["Søren Ærø;Århus", "Bjørn Ågård;Ålborg"]),
+        ("latin-1", ["Jürgen Müß;Köln", "Zoë O'Neil;Lüttich"]),
+        ("cp1250", ["Łukasz Żółć;Gdańsk", "Małgorzata Wiśniewska;Łódź"]),
+        ("cp1250", ["Jiří Dvořák;Plzeň", "Žofie Nováková;Ústí"]),
+    ],
+)
+def test_a_few_names_tell_western_from_central_european_letters(file, encoding: str, rows: list[str]):
+    content = csv_of("Name;City", *rows, encoding=encoding)
+    assert [";".join(row.cells) for row in rows_in(file(content))] == rows
+
+
+@pytest.mark.parametrize(
     ("encoding", "found"),
     [
         ("utf-8", "utf-8"),
