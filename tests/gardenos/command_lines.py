@@ -2,8 +2,8 @@
 Where there are several, what each would import is imported before the first.
 
 Reads a JSON list of argument lists, prints a JSON list of `[exit code, output, errors]`. With CLOSED_STDOUT
-the reader of the output is gone before the command starts; with INTERRUPT_S the command gets SIGINT after
-that many seconds. Standard input is always closed.
+the reader of the output is gone before the command starts; INTERRUPT_AT, JSON of command -> text, sends it
+SIGINT right after a statement with that text, before it is committed. Standard input is always closed.
 """
 
 import json
@@ -11,8 +11,7 @@ import os
 import signal
 import sys
 import tempfile
-import threading
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 def become(argv: list[str], out: int, err: BinaryIO) -> None:
@@ -24,10 +23,8 @@ def become(argv: list[str], out: int, err: BinaryIO) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     sys.argv = ["manage.py", *argv]
-    if after_s := float(os.environ.get("INTERRUPT_S", "0")):
-        interrupt = threading.Timer(after_s, os.kill, (os.getpid(), signal.SIGINT))
-        interrupt.daemon = True
-        interrupt.start()
+    if text := json.loads(os.environ.get("INTERRUPT_AT", "{}")).get(argv[0]):
+        interrupt_after(text)
     code: object = 0
     try:
         import manage
@@ -47,6 +44,21 @@ def become(argv: list[str], out: int, err: BinaryIO) -> None:
         code = code or 120  # what Python itself ends with
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else 0)
+
+
+def interrupt_after(text: str) -> None:
+    from django.db.backends.signals import connection_created
+
+    def watched(execute: Any, sql: str, *rest: Any) -> Any:
+        done = execute(sql, *rest)
+        if text in str(sql):
+            os.kill(os.getpid(), signal.SIGINT)
+        return done
+
+    def watch(connection: Any, **_rest: Any) -> None:
+        connection.execute_wrappers.append(watched)
+
+    connection_created.connect(watch, weak=False)
 
 
 def warm_up() -> None:
