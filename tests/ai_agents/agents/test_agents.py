@@ -162,6 +162,22 @@ def test_a_draft_gets_its_names_after_the_check(facts):
     assert (found.needs_writing, len(llm.asked)) == ("", 1)
 
 
+def test_a_task_that_was_queued_with_the_first_prompt_is_read_in_its_form(facts):
+    first = {
+        "subject": "Your pond",
+        "body": "Hello {{first_name}},\n\nthank you. When may we visit you?",
+        "facts_used": [facts.facts[-1].id],
+    }
+    found = FollowUpAgent("follow_up.v1").parse(json.dumps(first), facts)
+    assert (found.body.split("\n")[0], found.facts_used, found.marks) == (
+        "Hello Priya,",
+        (facts.facts[-1].id,),
+        (),
+    )
+    with pytest.raises(BadAnswer):
+        FollowUpAgent().parse(json.dumps(first), facts)
+
+
 BAD_DRAFTS = {
     "a price": DRAFT | {"paragraphs": paragraphs("Hello,\n\nit costs €500. When may we visit you?")},
     "a link": DRAFT | {"paragraphs": [*DRAFT["paragraphs"], *paragraphs("http://evil.example")]},

@@ -7,6 +7,7 @@ from ai_agents import tasks
 from ai_agents.actions.pools import keep_pools
 from ai_agents.models import AgentPool, AgentTask, PumpLease
 from crm import events
+from crm.actions.consents import suppress
 from crm.actions.intake import receive_inquiry
 from crm.actions.leads import disqualify_lead
 from crm.models import (
@@ -112,6 +113,13 @@ def test_nobody_is_answered_twice():
 def test_an_imported_row_has_asked_nothing():
     lead = promising()
     Inquiry.objects.filter(lead=lead).update(channel=Channel.CSV)
+    scored(lead)
+    assert queued("follow_up") == 0
+
+
+def test_who_forbade_us_to_write_gets_no_draft():
+    lead = promising(email="a@x.example")
+    suppress("email", "a@x.example", by=Actor.system(), reason="unsubscribed")
     scored(lead)
     assert queued("follow_up") == 0
 
