@@ -90,7 +90,9 @@ class DraftCard:
 
     @property
     def dismiss_reasons(self) -> list[tuple[str, str]]:
-        return [(value, str(label)) for value, label in RejectReason.choices]
+        """ "Something else" first: it is what Enter in the field for one's own words means."""
+        reasons = sorted(RejectReason.choices, key=lambda choice: choice[0] != RejectReason.OTHER)
+        return [(value, str(label)) for value, label in reasons]
 
     @property
     def rows(self) -> int:

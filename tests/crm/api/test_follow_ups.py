@@ -110,7 +110,10 @@ def test_a_draft_is_dismissed_with_a_known_reason(api: Caller, lead: Lead):
     follow_up = make_follow_up(lead)
     for bad in ({}, {"reason": "because"}, {"reason": 1}, {"reason": None}, {"reason": ["other"]}):
         assert fields(assert_problem(post(api, follow_up, "reject/", bad), 400, "invalid")) == ["reason"]
-    done = post(api, follow_up, "reject/", {"reason": "wrong_tone"})
+    long = post(api, follow_up, "reject/", {"reason": "other", "note": "x" * 301})
+    assert fields(assert_problem(long, 400, "invalid")) == ["note"]
+    done = post(api, follow_up, "reject/", {"reason": "wrong_tone", "note": "Too stiff."})
+    assert done.json()["reject_note"] == "Too stiff."
     assert (done.status_code, done.json()["state"]) == (200, "rejected")
     assert_problem(post(api, follow_up, "reject/", {"reason": "other"}), 409, "transition_refused")
 

@@ -114,6 +114,17 @@ def test_dismissing_asks_why_and_can_be_taken_back(me, draft):
     assert draft.state == FollowUpState.GENERATED
 
 
+def test_dismissing_takes_ones_own_words_and_enter_there_means_something_else(me, draft):
+    client = signed_in(me)
+    html = client.get(f"/leads/{draft.lead.public_id}/draft/", **HTMX).content.decode()
+    form = html[html.index("/dismiss/") :]
+    assert re.findall(r'name="(?:note|reason)"(?: value="(\w+)")?', form)[:2] == ["", "other"]
+    said = {"reason": "wrong_tone", "note": "Never so stiff.", "version": draft.version}
+    client.post(f"/follow-ups/{draft.public_id}/dismiss/", said, **HTMX)
+    draft.refresh_from_db()
+    assert (draft.reject_reason, draft.reject_note) == ("wrong_tone", "Never so stiff.")
+
+
 def test_dismissing_without_one_of_the_reasons_is_refused(me, draft):
     signed_in(me).post(
         f"/follow-ups/{draft.public_id}/dismiss/", {"reason": "mood", "version": draft.version}, **HTMX
