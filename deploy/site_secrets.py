@@ -141,8 +141,13 @@ def address(role: str, password: str, place: str, options: str) -> str:
     return f"postgresql://gardenos_{role}:{quote(password, safe='')}@{place}/{DATABASE}?{options}"
 
 
-def certificates(names: tuple[str, ...]) -> dict[str, str]:
-    """An authority of our own and one server certificate for `names` (or addresses). Raises CannotMake."""
+def certificates(
+    names: tuple[str, ...], *, use: str = "serverAuth", subject: str = "/CN=postgres"
+) -> dict[str, str]:
+    """An authority of our own and one certificate for `names` (or addresses). Raises CannotMake.
+
+    `use`: what it is for, in the words of OpenSSL's extendedKeyUsage.
+    """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -151,9 +156,9 @@ def certificates(names: tuple[str, ...]) -> dict[str, str]:
             *("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", str(AUTHORITY_DAYS)),
             *("-subj", "/CN=gardenos-postgres", "-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         )
-        openssl(place, "req", "-new", *key, "-keyout", "tls.key", "-out", "tls.csr", "-subj", "/CN=postgres")
+        openssl(place, "req", "-new", *key, "-keyout", "tls.key", "-out", "tls.csr", "-subj", subject)
         (place / "names").write_text(
-            f"subjectAltName={','.join(map(alternative_name, names))}\nextendedKeyUsage=serverAuth\n"
+            f"subjectAltName={','.join(map(alternative_name, names))}\nextendedKeyUsage={use}\n"
         )
         openssl(
             place,

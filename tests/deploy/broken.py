@@ -299,6 +299,17 @@ WAYS: list[tuple[str, Break, str]] = [
         "open to the outside",
     ),
     ("haproxy_asks_as_it_was_measured", text(*HAPROXY, "OPTIONS /primary", "OPTIONS /"), "OPTIONS /primary"),
+    ("haproxy_asks_as_it_was_measured", text(*HAPROXY, "retries 0", "retries 3"), "retries 0"),
+    (
+        "members_come_back_by_themselves_and_soon",
+        text(*PATRONI, "use_unix_socket_repl: true", "use_unix_socket_repl: false"),
+        "own timeline",
+    ),
+    (
+        "members_come_back_by_themselves_and_soon",
+        text(*PATRONI, "checkpoint: fast", "checkpoint: spread"),
+        "checkpoint",
+    ),
     (
         "haproxy_asks_as_it_was_measured",
         text(*HAPROXY, "server postgres-2", "# server postgres-2"),

@@ -52,6 +52,16 @@ class PodNetwork:
             ip("-n", name, "address", "add", f"{address}/16", "dev", "eth0")
             ip("-n", name, "link", "set", "eth0", "up")
 
+    def cut(self, pod: str) -> None:
+        """Pull the cable: nothing comes in or goes out, and neither side is told."""
+        self._port(pod, "down")
+
+    def mend(self, pod: str) -> None:
+        self._port(pod, "up")
+
+    def _port(self, pod: str, state: str) -> None:
+        ip("-n", self.name("sw"), "link", "set", f"p{list(self.addresses).index(pod)}", state)
+
     def down(self) -> None:
         for pod in (*self.addresses, "sw"):
             subprocess.run(["ip", "netns", "delete", self.name(pod)], check=False, capture_output=True)

@@ -55,6 +55,16 @@ def the_database_lets_in_by_tls_from_our_networks_alone(site: Site) -> Iterator[
 
 
 @invariant
+def members_come_back_by_themselves_and_soon(site: Site) -> Iterator[str]:
+    config = patroni(site)["postgresql"]
+    reads_own = any(line.split()[:2] == ["local", "replication"] for line in config["pg_hba"])
+    if config.get("use_unix_socket_repl") is not True or not reads_own:
+        yield "a standby cannot read its own timeline"
+    if config.get("basebackup") != {"checkpoint": "fast"}:
+        yield "a member that is made anew waits minutes for a checkpoint"
+
+
+@invariant
 def no_script_of_the_image_runs_at_bootstrap_as_a_user(site: Site) -> Iterator[str]:
     if "users" in patroni(site)["bootstrap"]:
         yield "bootstrap.users is gone from Patroni; roles are made by make-roles"
@@ -91,7 +101,9 @@ def statistics_of_haproxy_are_private(site: Site) -> Iterator[str]:
 def haproxy_asks_as_it_was_measured(site: Site) -> Iterator[str]:
     text = site.file("haproxy", "haproxy.cfg")
     for words in (
-        "inter 1s fall 2 rise 1",
+        "inter 1s downinter 500ms fall 2 rise 1",
+        "observe layer4 error-limit 1 on-error mark-down",
+        "retries 0",
         "on-marked-down shutdown-sessions",
         "OPTIONS /primary",
         "/replica?lag=",
