@@ -2,7 +2,20 @@
 
 from typing import Any, ClassVar
 
+from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext_lazy as _
+from psycopg.errors import ReadOnlySqlTransaction
+
+RETRY_AFTER_S = 5  # a failover takes longer, but the first retry may already find the new primary
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether the database is away, or answers as a standby does: a failover. The same may succeed soon, on a
+    new connection.
+    """
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    return error is not None and isinstance(error.__cause__, ReadOnlySqlTransaction)
 
 
 class CRMError(Exception):

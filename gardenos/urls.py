@@ -25,6 +25,7 @@ def _icon(request: HttpRequest) -> HttpResponse:
 
 handler400 = "crm.web.base.bad_request"
 
+handler500 = "gardenos.outage.unexpected"
 urlpatterns = [
     path("favicon.ico", _icon),
     path("accounts/signup/", _not_here),

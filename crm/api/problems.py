@@ -16,7 +16,7 @@ from django.core.exceptions import (
     SuspiciousOperation,
 )
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -25,13 +25,12 @@ from rest_framework.response import Response
 
 from crm.api.request_ids import current_request_id
 from crm.api.strict_json import BodyTooLarge, dumps
-from crm.errors import CRMError, VersionConflict
+from crm.errors import RETRY_AFTER_S, CRMError, VersionConflict, is_outage
 
 logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 API_PREFIX = "/api/"
 TYPE_PREFIX = "/api/v1/docs/#problem-"
-RETRY_AFTER_S = 5  # a failover takes longer, but the first retry may already find the new leader
 NON_FIELD = "non_field_errors"
 
 
@@ -48,7 +47,9 @@ class ServiceUnavailable(exceptions.APIException):
 
     status_code = 503
     default_code = "unavailable"
-    default_detail = gettext_lazy("The database is not available; nothing was changed. Try again soon.")
+    default_detail = gettext_lazy(
+        "The database is not available for a moment. Try again soon, with the same Idempotency-Key."
+    )
 
 
 def problem(
@@ -111,7 +112,7 @@ def _as_api_exception(exc: Exception) -> exceptions.APIException | None:
             # A constraint stopped what a check should have refused with a better text: worth a log entry.
             logger.error("constraint refused an API write", exc_info=exc)
             return _Conflict()
-        case OperationalError() | InterfaceError():
+        case _ if is_outage(exc):
             logger.error("database error during an API request: %s", type(exc).__name__)
             return ServiceUnavailable()
     return None
@@ -192,7 +193,13 @@ def problem_codes() -> list[tuple[str, int, str]]:
 class ApiProblemMiddleware:
     """Turns what was refused outside DRF (no such route, bad host, a crash) into a problem document too."""
 
-    CODES = {400: "bad_request", 403: "permission_denied", 404: "not_found", 413: "body_too_large"}
+    CODES = {
+        400: "bad_request",
+        403: "permission_denied",
+        404: "not_found",
+        413: "body_too_large",
+        503: ServiceUnavailable.default_code,
+    }
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -208,10 +215,12 @@ class ApiProblemMiddleware:
         if not is_bare_error:
             return response
         code = self.CODES.get(response.status_code, "error")
-        detail = _("Something went wrong on our side; the log has it under this request id.")
-        return self._problem(
-            response.status_code, code, detail if response.status_code >= 500 else "", like=response
-        )
+        detail = ""
+        if response.status_code == ServiceUnavailable.status_code:
+            detail = str(ServiceUnavailable.default_detail)
+        elif response.status_code >= 500:
+            detail = _("Something went wrong on our side; the log has it under this request id.")
+        return self._problem(response.status_code, code, detail, like=response)
 
     @staticmethod
     def _problem(status: int, code: str, detail: str, like: HttpResponse | None = None) -> HttpResponse:
