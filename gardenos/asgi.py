@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import IO, Any, cast
 
+import orjson
 from a2wsgi import WSGIMiddleware
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gardenos.settings")
@@ -22,6 +23,7 @@ from gardenos.wsgi import (
 from django.conf import settings  # isort: skip
 from crm.live.hub import close_hub  # isort: skip
 from crm.live.routing import live_application  # isort: skip
+from gardenos.health import LIVEZ, alive  # isort: skip
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -66,6 +68,11 @@ class Dispatcher:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] == LIVEZ:
+            # Not through the threads: while a failover lasts all of them may wait for the database, and a
+            # process that is ended for that helps nobody.
+            await _say(send, 200, orjson.dumps(alive()), b"application/json")
+            return
         # X_Forwarded_Proto would become the same WSGI variable as X-Forwarded-Proto
         headers = [(name, value) for name, value in scope["headers"] if b"_" not in name]
         names = dict(headers)
@@ -134,12 +141,17 @@ async def _answer(send: Send, refused: BodyRefused) -> None:
         refused.title.encode(),
         refused.status,
     )
+    await _say(send, refused.status, body, b"application/problem+json", (b"connection", b"close"))
+
+
+async def _say(send: Send, status: int, body: bytes, kind: bytes, *more: tuple[bytes, bytes]) -> None:
     headers = [
-        (b"content-type", b"application/problem+json"),
+        (b"content-type", kind),
         (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
+        (b"cache-control", b"no-store"),
+        *more,
     ]
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -16,6 +16,7 @@ from ai_agents import metrics
 from gardenos.build import build_sha
 from gardenos.migration_state import unapplied_migrations
 
+LIVEZ = "/livez"
 READY_WITHIN_S = 1
 logger = logging.getLogger(__name__)
 
@@ -28,8 +29,8 @@ class HealthMiddleware:
         self._readiness = Readiness()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path == "/livez":
-            return _plain({"status": "ok", "build": build_sha()})
+        if request.path == LIVEZ:
+            return _plain(alive())
         if request.path == "/readyz":
             trouble = self._readiness.trouble()
             answer = {"status": "unavailable", "reason": trouble} if trouble else {"status": "ok"}
@@ -37,6 +38,11 @@ class HealthMiddleware:
         if request.path == "/metrics":
             return _metrics(request) if _may_read_metrics(request) else HttpResponseNotFound()
         return self.get_response(request)
+
+
+def alive() -> dict[str, str]:
+    """What /livez says."""
+    return {"status": "ok", "build": build_sha()}
 
 
 class Readiness:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -111,6 +112,31 @@ def test_a_chunked_body_gets_its_length(dispatcher: Dispatcher):
     )
     assert (told["length"], told["declared"]) == (4, 4)
     assert "HTTP_TRANSFER_ENCODING" not in told
+
+
+def test_livez_answers_while_every_thread_waits_for_something_else(closed: list[str]):
+    waits, may_go_on = threading.Event(), threading.Event()
+
+    def stuck(environ: Environ, start_response: Callable[..., Any]) -> Iterator[bytes]:
+        waits.set()
+        may_go_on.wait(10)
+        start_response("200 OK", [])
+        yield b"{}"
+
+    dispatcher = Dispatcher(
+        http=WSGIMiddleware(stuck, workers=1), websocket=socket_application, on_shutdown=socket_application
+    )
+
+    async def both() -> tuple[int, Any]:
+        waiting = asyncio.create_task(ask(dispatcher, scope("/leads/", method="GET")))
+        await asyncio.to_thread(waits.wait, 10)
+        answer = await ask(dispatcher, scope("/livez", method="GET"))
+        may_go_on.set()
+        await waiting
+        return answer
+
+    status, told = asyncio.run(both())
+    assert (status, told["status"], len(told["build"])) == (200, "ok", 40)
 
 
 def test_an_upload_that_breaks_off_never_reaches_a_view(dispatcher: Dispatcher):
