@@ -16,8 +16,6 @@ from decimal import Decimal
 from math import ceil
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
-
 from ai_agents.actions import budget, queue
 from ai_agents.actions.calls import price_of
 from ai_agents.actions.outcomes import Outcome
@@ -27,6 +25,7 @@ from ai_agents.llm.providers import Provider
 from ai_agents.models import AgentPool, AgentTask, TaskState
 from ai_agents.switchboard import Permit, Switchboard
 from ai_agents.timing import Timing
+from crm.errors import is_outage
 
 log = logging.getLogger(__name__)
 REPAIR_NOTE_BYTES = 900  # what a repair may add to the prompt
@@ -222,9 +221,9 @@ class Claims:
         """The tasks with their facts. One that cannot be read ends here; it must not stop the others."""
         try:
             facts = AGENTS[kind].read(tasks) if tasks else []
-        except (OperationalError, InterfaceError):
-            raise
         except Exception as error:  # the facts of one task break the reading of all: find out which
+            if is_outage(error):
+                raise
             if len(tasks) > 1:
                 return [pair for task in tasks for pair in self._read(kind, [task])]
             log.exception("the facts of task %s cannot be read", tasks[0].pk)

@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import Error as DatabaseError
+from django.db import connections
 
 from ai_agents.actions.results import Ended
 from ai_agents.agents import agent_for
@@ -31,6 +32,7 @@ from ai_agents.llm.line import Line
 from ai_agents.llm.providers import Provider
 from ai_agents.rounds import Desk
 from ai_agents.timing import Timing
+from crm.errors import is_outage
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -265,7 +267,9 @@ class Pump:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
-        except (OperationalError, InterfaceError) as error:
+        except DatabaseError as error:
+            if not is_outage(error):
+                raise
             log.warning("the database is away (%s); the pump tries again", type(error).__name__)
             await loop.run_in_executor(self._thread, connections.close_all)
             await asyncio.sleep(DATABASE_AWAY_S)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 from ai_agents.actions import budget, queue
 from ai_agents.actions.calls import record_calls
@@ -18,6 +18,7 @@ from ai_agents.agents import AGENTS
 from ai_agents.agents.base import Finished
 from ai_agents.llm.base import CallRecord
 from ai_agents.models import AgentTask, TaskState
+from crm.errors import is_outage
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Ended:
     probe: UUID | None = None  # of the circuit that this run tries
     model: str = ""
     is_heard: bool = False  # by the circuits
+    is_booked: bool = False  # its calls; the rest may have to be tried again
 
     @property
     def spent(self) -> Decimal:
@@ -56,8 +58,11 @@ def end_runs(ended: Sequence[Ended], *, down: Collection[str] = ()) -> int:
     """
     if not ended:
         return 0
+    unbooked = [run for run in ended if not run.is_booked]
     with transaction.atomic():
-        record_calls([(run.task, run.calls) for run in ended])
+        record_calls([(run.task, run.calls) for run in unbooked])
+    for run in unbooked:
+        run.is_booked = True
     failed = [run for run in ended if run.error]
     late = _end_failed(failed, down) if failed else 0
     for kind, runs in _batches([run for run in ended if not run.error]):
@@ -88,9 +93,9 @@ def _end_failed(runs: Sequence[Ended], down: Collection[str]) -> int:
 def _store(kind: str, runs: Sequence[Ended]) -> int:
     try:
         return _finish([(run, DONE) for run in runs], _keeper(kind))
-    except (OperationalError, InterfaceError):
-        raise  # the database is away; the pump tries again
     except Exception as error:  # whatever is wrong with one result, the others and the pump go on
+        if is_outage(error):
+            raise  # the pump tries again
         if len(runs) > 1:
             return sum(_store(kind, [run]) for run in runs)
         log.exception("the result of task %s cannot be stored", runs[0].task.pk)

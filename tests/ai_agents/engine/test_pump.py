@@ -240,6 +240,22 @@ def test_a_database_that_drops_every_connection_costs_no_task(engine: Engine):
     assert model_scores() == 60
 
 
+def test_a_primary_that_has_stepped_down_costs_no_result(engine: Engine, monkeypatch):
+    engine.queue(3)
+    store, refusals = LeadAnalysisAgent.store, iter([True])
+
+    def refused_once(self, finished):
+        if next(refusals, False):
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+        store(self, finished)
+
+    monkeypatch.setattr(LeadAnalysisAgent, "store", refused_once)
+    engine.run()
+    assert engine.states() == {"done": 3}
+    assert model_scores() == AgentCall.objects.count() == 3  # no call is booked twice
+
+
 def test_a_result_that_cannot_be_stored_dies_alone(engine: Engine, monkeypatch):
     leads = engine.queue(6)
     store = LeadAnalysisAgent.store
