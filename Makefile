@@ -21,11 +21,13 @@ WITHOUT := env $(foreach name,DATABASE_URL DATABASE_OWNER_URL DATABASE_LISTEN_UR
 	SECRET_KEY EMAIL_URL CACHE_URL CHANNEL_LAYER_URL OPENAI_API_KEY DEEPINFRA_API_KEY,-u $(name) -u $(name)_FILE)
 OWN := $(WITHOUT) GARDENOS_DATA_DIR=$(TEST_DATA) GARDENOS_PG_BIN=$(PG_BIN)
 DEPLOY_TOOLS := .data-deploy
+HA ?= full
+HA_TOOLS := .data-ha
 WORKERS := -n auto --maxprocesses=4 --dist=worksteal
 BESIDE_SERVER := $(OWN) $(BIN)/python -m gardenos.embedded_postgres --disposable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-chaos check check-deploy check-policies render bench docs lock test-deps test-e2e test-k8s test-images
+.PHONY: help run test test-chaos check check-deploy check-policies render bench docs lock test-deps test-e2e test-k8s test-images test-ha
 .PHONY: screenshots clean pg-programs deploy-tools
 .SUFFIXES:
 
@@ -62,6 +64,9 @@ render: deploy-tools ## the manifests of every site anew, into deploy/k8s/render
 test-chaos: $(DEV_PACKAGES) ## kills processes beside work (KILLS=20, SEED=n; CHAOS=shipped: freezes at the usual limits; CHAOS=rotate: new SECRET_KEYs)
 	@exec $(BESIDE_SERVER) $(BIN)/python -m tests.chaos $(CHAOS) --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+test-ha: $(DEV_PACKAGES) $(HA_TOOLS)/.made ## failovers on real processes, as root: a table (HA=smoke: two of the seven; ARGS="--out FILE")
+	@exec $(OWN) HA_PATRONI=$(CURDIR)/$(HA_TOOLS)/bin/patroni $(BIN)/python -m tests.ha $(HA) $(ARGS)
+
 test-images: $(DEV_PACKAGES) ## the images built and run with buildah and podman, as root (IMAGES_DIR: a folder that keeps them)
 	@.ci/test-deps images
 	@exec $(OWN) TEST_IMAGES=1 $(BIN)/python -m pytest -q -m slow tests/deploy/images $(ARGS)
@@ -85,8 +90,14 @@ test-deps: ## Debian packages of all suites below `make test` (as root; else pri
 	@exec .ci/test-deps
 
 clean: ## remove what was built: .venv, .data-test*, caches, docs; keeps .data
-	rm -rf $(VENV) .data-test* $(DEPLOY_TOOLS) docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .data-test* $(DEPLOY_TOOLS) $(HA_TOOLS) docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Patroni has an environment of its own, of the system's Python: PostgreSQL's user must be able to run it.
+$(HA_TOOLS)/.made: deploy/docker/postgres/requirements.txt
+	@.ci/test-deps ha
+	@.ci/install /usr/bin/python3 $(HA_TOOLS) $<
+	@touch $@
 
 deploy-tools:
 	@.ci/deploy-tools $(PYTHON) $(DEPLOY_TOOLS)

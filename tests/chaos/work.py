@@ -4,19 +4,27 @@ import http.client
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 TRY_AGAIN_S = 0.2
 LOOK_S = 0.5
+ANSWER_S = 10
 FOR_GOOD = {400, 401, 403, 404, 422}  # answers that no second try changes: a fault of this program
+
+
+Seen = Callable[[str, int, dict[str, str], float], object]
 
 
 class Client:
     """One program on the API that takes no failed connection for an answer: it sends again, with the key of
-    the first time."""
+    the first time. `seen` is told each answer: path, status (0: none came), its headers, when it was asked
+    (monotonic)."""
 
-    def __init__(self, ports: list[int], token: str) -> None:
-        self.ports, self.token = ports, token
+    def __init__(
+        self, ports: list[int], token: str, *, seen: Seen | None = None, answer_s: float = ANSWER_S
+    ) -> None:
+        self.ports, self.token, self.seen, self.answer_s = ports, token, seen, answer_s
         self.failed = 0
         self._turn = 0
 
@@ -30,13 +38,14 @@ class Client:
             headers["If-Match"] = version
         while True:
             self._turn += 1
-            client = http.client.HTTPConnection(
-                "127.0.0.1", self.ports[self._turn % len(self.ports)], timeout=10
-            )
+            port = self.ports[self._turn % len(self.ports)]
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=self.answer_s)
+            began, got, said = time.monotonic(), 0, {}
             try:
                 client.request(method, path, None if body is None else json.dumps(body), headers)
                 answer = client.getresponse()
                 text = answer.read()
+                got, said = answer.status, dict(answer.getheaders())
                 if answer.status < 300 or answer.status == 412:
                     return answer.status, json.loads(text)
                 if answer.status in FOR_GOOD:
@@ -47,6 +56,8 @@ class Client:
                 pass
             finally:
                 client.close()
+                if self.seen:
+                    self.seen(path, got, said, began)
             self.failed += 1
             time.sleep(TRY_AGAIN_S)
 
@@ -54,7 +65,15 @@ class Client:
 class Work:
     """`total` inquiries, as many of them at a time as `allow` says, and the approvals of what is drafted."""
 
-    def __init__(self, ports: list[int], token: str, total: int) -> None:
+    def __init__(
+        self,
+        ports: list[int],
+        token: str,
+        total: int,
+        *,
+        seen: Seen | None = None,
+        answer_s: float = ANSWER_S,
+    ) -> None:
         self.total = total
         self.allowed = 0
         self.accepted: dict[str, str] = {}  # name -> the lead's public id
@@ -62,7 +81,9 @@ class Work:
         self.refused: list[str] = []
         self.trouble: list[BaseException] = []
         self.is_over = threading.Event()
-        self._customers, self._approver = Client(ports, token), Client(ports, token)
+        self._customers, self._approver = (
+            Client(ports, token, seen=seen, answer_s=answer_s) for _ in range(2)
+        )
         self.threads = [
             threading.Thread(target=self._guarded, args=(run,), daemon=True)
             for run in (self._send_inquiries, self._approve_drafts)

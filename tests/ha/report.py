@@ -1,0 +1,108 @@
+"""The table, the comparison of ledgers with the final primary, and what speaks against the cluster."""
+
+import json
+import os
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.ha.places import ADDRESSES
+from tests.ha.scene import Played, Scene, stored
+from tests.ha.traffic import wrong
+
+HEAD = (
+    "event",
+    "rows, HAProxy",
+    "rows, hosts",
+    "leads",
+    "goal",
+    "agents",
+    "whole",
+    "503",
+    "others",
+    "slowest",
+)
+ROW = "{:<36}{:>14}{:>12}{:>7}{:>6}{:>8}{:>7}{:>6}{:>8}{:>9}"
+
+
+class Report:
+    """Collects figures; `faults` empty means that all held."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.began = what, time.monotonic()
+        self.played: list[Played] = []
+        self.counts: dict[str, Any] = {}
+        self.faults: list[str] = []
+        self.load = os.getloadavg()[0]
+
+    def step(self, what: str) -> None:
+        print(f"{time.monotonic() - self.began:6.1f} s  {what}", flush=True)
+
+    def fault(self, text: str) -> None:
+        self.faults.append(text)
+
+    def add(self, played: Played) -> None:
+        """An event is over. Faults: a missed goal, an answer that should not have come."""
+        if not self.played:
+            print(ROW.format(*HEAD))
+        self.played.append(played)
+        outages = (played.rows_by_haproxy_s, played.rows_by_hosts_s, played.leads_s)
+        print(
+            ROW.format(
+                played.name,
+                *(f"{seconds:.2f}" for seconds in outages),
+                f"{played.goal_s:.0f}",
+                f"{played.agents_s:.1f}",
+                f"{played.whole_s:.1f}",
+                played.refused,
+                sum(played.wrong.values()),
+                f"{played.slowest_s:.1f}",
+            ),
+            flush=True,
+        )
+        for seconds in outages:
+            if seconds > played.goal_s:
+                self.fault(f"{played.name}: no write for {seconds:.1f} s, allowed {played.goal_s:.0f} s")
+        for what, count in played.wrong.items():
+            self.fault(f"{played.name}: {count} times {what}")
+
+    def audit(self, scene: Scene) -> None:
+        """What was acknowledged against what the final primary and its standbys hold."""
+        from tests.chaos.verdict import judge
+
+        primary = scene.cluster.primary()
+        rows = stored(scene.cluster.owner_dsn(f"{ADDRESSES[primary]}:5432"))
+        acked = {(name, number) for name, numbers in scene.ledgers().items() for number in numbers}
+        lost, doubled = acked - set(rows), [row for row, count in rows.items() if count > 1]
+        self.counts |= {
+            "rows acknowledged": len(acked),
+            "rows lost": len(lost),
+            "rows doubled": len(doubled),
+            "rows in doubt (stored, not acknowledged)": len(set(rows) - acked),
+        }
+        for name, found in (("rows lost", sorted(lost)), ("rows doubled", sorted(doubled))):
+            if found:
+                self.fault(f"{name}: {len(found)}, {found[:3]}")
+        verdict = judge(scene.work, scene.application.sink)
+        self.counts |= verdict.counts
+        self.faults += verdict.faults
+        answers = scene.record.within(0, time.monotonic())
+        self.counts |= {f"answers to {kind}": n for kind, n in Counter(a.kind for a in answers).items()}
+        self.counts["503 with Retry-After"] = sum(each.is_honest_no for each in answers)
+        known = sum((played.wrong for played in self.played), Counter[str]())
+        for what, count in (wrong(answers) - known).items():
+            self.fault(f"between events: {count} times {what}")
+
+    def write(self, out: Path | None) -> None:
+        for what, count in self.counts.items():
+            print(f"  {what:<44}{count:>8}")
+        load = f"load {self.load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
+        print(f"{os.cpu_count()} cores, {load}")
+        print("\n".join(["FAILED", *self.faults]) if self.faults else "0 lost, 0 doubled, every goal met")
+        if out:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            events = [asdict(each) for each in self.played]
+            figures = {"what": self.what, "events": events, "counts": self.counts, "faults": self.faults}
+            out.write_text(json.dumps(figures | {"load": self.load}, indent=1))
