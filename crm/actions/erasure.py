@@ -114,19 +114,27 @@ def _entered(
     return ErasureLedger.objects.create(
         lead_ids=[str(lead.public_id) for lead in leads],
         contact_ids=[str(contact.public_id) for contact in contacts],
-        address_hashes=sorted({_hashed(point.kind, point.norm) for point in points} | _hashes(person.ways)),
+        address_hashes=sorted({known_as(point.kind, point.norm) for point in points} | _hashes(person.ways)),
         erased_at=clock.now(),
         request=request,
     )
 
 
-def _hashed(kind: str, norm: str) -> str:
+def erased_ways() -> dict[str, datetime]:
+    """When whoever had an address was last erased, by how the ledger remembers it."""
+    erased: dict[str, datetime] = {}
+    for entry in ErasureLedger.objects.order_by("erased_at"):
+        erased |= dict.fromkeys(entry.address_hashes, entry.erased_at)
+    return erased
+
+
+def known_as(kind: str, norm: str) -> str:
     """How the ledger remembers an address: "email:<keyed hash>"."""
     return f"{kind}:{address_hash(kind, norm)}"
 
 
 def _hashes(ways: Iterable[tuple[str, str]]) -> set[str]:
-    return {_hashed(kind, norm) for kind, norm in ways}
+    return {known_as(kind, norm) for kind, norm in ways}
 
 
 def _run_scrubs(person: Person) -> Counter[str]:
@@ -321,7 +329,7 @@ def _ways_by_hash(wanted: set[str]) -> dict[str, tuple[datetime, tuple[str, str]
     found: dict[str, tuple[datetime, tuple[str, str]]] = {}
     for at, ways in _ways_without_lead() if wanted else ():
         for way in ways:
-            known = _hashed(*way)
+            known = known_as(*way)
             if known in wanted and (known not in found or at < found[known][0]):
                 found[known] = (at, way)
     return found
@@ -344,7 +352,7 @@ def _owners_by_hash(wanted: set[str]) -> dict[str, list[ContactPoint]]:
     found: dict[str, list[ContactPoint]] = {}
     points = ContactPoint.objects.select_related("lead", "contact").exclude(kind="url")
     for point in points.iterator(chunk_size=5_000) if wanted else ():
-        known = _hashed(point.kind, point.norm)
+        known = known_as(point.kind, point.norm)
         if known in wanted:
             found.setdefault(known, []).append(point)
     return found

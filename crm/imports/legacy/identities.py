@@ -35,13 +35,14 @@ def bring_account(work: Work, part: Part, row: dict[str, Any], report: Report) -
 
 def bring_contact(work: Work, part: Part, row: dict[str, Any], report: Report) -> bool:
     """Whether it is new. Raises CRMError."""
+    created, changed = work.moment(row, "created_at"), work.moment(row, "updated_at")
+    work.refuse_erased(row, created)
     values, custom = split(part, row, without={"owner", "account", *TIMES})
     values = {name: str(value) for name, value in values.items()}
     if _is_here(work, part, row, Contact, values):
         return False
     account = work.referred("accounts", Account, row.get("account"))
     owner = work.user(row.get("owner"), report)
-    created, changed = work.moment(row, "created_at"), work.moment(row, "updated_at")
     with transaction.atomic(), as_of(created):
         make_legacy_field("contact")
         made = create_contact(

@@ -57,6 +57,8 @@ class Leads:
 
     def _bring(self, part: Part, row: dict[str, Any], report: Report) -> None:
         created, changed = self.work.moment(row, "created_at"), self.work.moment(row, "updated_at")
+        country = self._source.default_country if self._source else ""
+        self.work.refuse_erased(row, created, country)
         status = self.work.word(part, row, "status", report) or LeadStatus.NEW
         since = self._since(row, status, created, changed)
         owner = self.work.user(row.get("owner"), report)

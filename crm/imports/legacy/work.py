@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from django.utils.translation import gettext as _
 
+from crm.actions.erasure import erased_ways, known_as
+from crm.actions.person_addresses import ways_in
 from crm.errors import CRMError, InvalidValue
 from crm.imports.legacy.mapping import CUSTOM, Mapping, Part
 from crm.imports.legacy.times import moment
@@ -81,6 +83,18 @@ class Work:
     became: dict[str, dict[str, int | None]] = field(default_factory=lambda: defaultdict(dict))
 
     kinds: dict[str, str] = field(default_factory=dict)  # their id of a stage -> open, won or lost
+
+    erased: dict[str, datetime] = field(default_factory=erased_ways)
+
+    def refuse_erased(self, row: dict[str, Any], created: datetime | None, country: str = "") -> None:
+        """Raises InvalidValue for somebody who was erased here after the row was written there: to run it
+        again brings nobody back.
+        """
+        said = {name: text(row.get(name)) for name in ("email", "phone", "country")}
+        for kind, norm in ways_in(said, country=country) if self.erased else ():
+            at = self.erased.get(known_as(kind, norm))
+            if at and (created is None or created < at):
+                raise InvalidValue(_("Whoever has this address was erased here."), field=kind)
 
     def mark(self, their_id: Any) -> str:
         return f"{self.mapping.source}:{their_id}"[:200]

@@ -75,7 +75,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"  {one['undated']:,} ended at a time that nothing says: now")
             for name, words in one["unmapped"].items():
                 shown = ", ".join(f"“{word}” ({number:,})" for word, number in words.items())
-                self.stdout.write(f"  {name} without a meaning here: {shown}")
+                what = "owners who are none of ours" if name == "owner" else f"{name} without a meaning here"
+                self.stdout.write(f"  {what}: {shown}")
             for reason, number in one["reasons"].items():
                 self.stdout.write(f"  {would}refused ({number:,}): {reason}")
             for problem in one["problems"]:

@@ -15,14 +15,16 @@ from psycopg.conninfo import make_conninfo
 
 from crm import clock
 from crm.actions.accounts import create_account, create_contact
+from crm.actions.erasure import erase_person
 from crm.actions.leads import snooze_lead
+from crm.actions.personal_data import person_of
 from crm.actions.pipelines import default_pipeline
 from crm.errors import InvalidValue
 from crm.figures.pipeline import funnel, won_by_month
 from crm.figures.scope import Period
 from crm.imports.legacy.reading import connected
 from crm.imports.legacy.times import moment
-from crm.models import Account, Contact, Inquiry, Lead, Note, Opportunity, Role, Stage, Task
+from crm.models import Account, Actor, Contact, Inquiry, Lead, Note, Opportunity, Role, Stage, Task
 from tests.factories import actor, make_admin, make_lead, make_team, make_user
 from tests.tables import state_of_tables
 
@@ -348,6 +350,22 @@ def test_an_old_inquiry_neither_wakes_a_sleeping_lead_nor_moves_its_times_back(
     assert lead.timeline.get(kind="inquiry.received", data__inquiry=str(inquiry.public_id)).occurred_at == (
         inquiry.received_at
     )
+
+
+def test_to_run_it_again_brings_nobody_back_who_was_erased_here(
+    dsn: str, mapping: Path, capsys: Any, settings: Any, tmp_path: Path
+):
+    settings.ERASURE_LEDGER = tmp_path / "erasures.jsonl"
+    make_admin(email="ida@example.com")
+    bring(dsn, mapping, capsys, "--by", "ida@example.com")
+    ada = Lead.objects.get(name="Ada Byron")
+    erase_person(person_of(lead=ada), by=Actor.system())
+    before = state_of_tables()
+    again = bring(dsn, mapping, capsys, "--by", "ida@example.com")
+    assert state_of_tables() == before
+    assert again["leads"]["reasons"]["email: Whoever has this address was erased here."] == 1
+    assert again["contacts"]["reasons"]["email: Whoever has this address was erased here."] == 1
+    assert again["opportunities"]["reasons"]["lead: Its lead … did not come in."] == 2
 
 
 @pytest.mark.parametrize(
