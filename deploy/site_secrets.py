@@ -137,8 +137,9 @@ def all_secrets(
     return made
 
 
-def address(role: str, password: str, place: str, options: str) -> str:
-    return f"postgresql://gardenos_{role}:{quote(password, safe='')}@{place}/{DATABASE}?{options}"
+def address(role: str, password: str, place: str, options: str = "") -> str:
+    url = f"postgresql://gardenos_{role}:{quote(password, safe='')}@{place}/{DATABASE}"
+    return f"{url}?{options}" if options else url
 
 
 def certificates(

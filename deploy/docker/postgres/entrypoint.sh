@@ -6,6 +6,7 @@ role=${1:-patroni}
 umask 0077
 case "$role" in
     patroni) exec patroni /etc/gardenos/patroni/patroni.yml ;;
+    single) exec single-postgres ;;
     haproxy) exec haproxy -db -f /etc/gardenos/haproxy/haproxy.cfg ;;
     pgbouncer) exec pgbouncer /etc/gardenos/pgbouncer-config/pgbouncer.ini ;;
     backup-server) exec pgbackrest server ;;
