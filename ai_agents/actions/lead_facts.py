@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection
 
 from ai_agents.scoring.facts import EARLY, FEATURES, Facts, Feature, custom_feature
-from crm.models import Channel, CustomField, FieldTarget
+from crm.models import Channel, CustomField, FieldTarget, Role
 from crm.plaintext import normalised
 
 RAW_TEXT = 4_000  # characters of the first message
@@ -38,7 +38,9 @@ WHERE l.id = ANY(%(leads)s) AND l.deleted_at IS NULL AND l.merged_into_id IS NUL
 
 def features_now() -> list[Feature]:
     """The table, and the custom fields of leads that count for the score. One query."""
-    fields = CustomField.objects.filter(target=FieldTarget.LEAD, is_active=True, is_scored=True)
+    fields = CustomField.objects.filter(
+        target=FieldTarget.LEAD, is_active=True, is_scored=True, read_from=Role.READ_ONLY
+    )
     return [*FEATURES, *(custom_feature(one.key, one.label, one.type) for one in fields)]
 
 

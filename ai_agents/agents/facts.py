@@ -16,7 +16,7 @@ from django.db.models import F, Max, Model, QuerySet, TextField, Window
 from django.db.models.functions import Cast, Left, RowNumber
 
 from ai_agents.agents.redaction import Redacted, redact
-from crm.models import CallLog, CustomField, Direction, Inquiry, Lead, Message, Note, TimelineEvent
+from crm.models import CallLog, CustomField, Direction, Inquiry, Lead, Message, Note, Role, TimelineEvent
 from crm.models.quotable import QUOTABLE_FIELDS, field_text
 from crm.plaintext import Span, find_quote, normalised, one_line
 
@@ -161,7 +161,10 @@ def facts_of(wanted: Sequence[Wanted], *, today: datetime) -> list[LeadFacts | N
     ids = {one.lead_id for one in wanted if one.lead_id}
     readable = Lead.objects.live().filter(pk__in=ids, is_ai_off=False).select_related("source")
     leads = {lead.pk: lead for lead in readable}
-    labels = list(CustomField.objects.filter(target="lead").order_by("key").values_list("key", flat=True))
+    for_all = CustomField.objects.filter(
+        target="lead", read_from=Role.READ_ONLY
+    )  # who reads a score reads its quotes
+    labels = list(for_all.order_by("key").values_list("key", flat=True))
     texts = texts_of(leads)
     newest: dict[int | None, int] = dict(
         TimelineEvent.objects.filter(lead__in=leads)

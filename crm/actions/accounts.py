@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from crm import events
 from crm.actions.base import check_version, offer_undo, record_for_change, tell, undoable
 from crm.actions.card_search import find_cards_anew
-from crm.actions.custom_fields import checked_custom, refuse_missing
+from crm.actions.custom_fields import merged_custom, refuse_missing
 from crm.actions.identity import FREE_MAIL, fold, identify, lock_identities, normalise_email, normalise_phone
 from crm.actions.intake import checked_country
 from crm.actions.ways import keys_of_ways, note_ways, put_ways_back
@@ -244,8 +244,7 @@ def _checked(record: Account | Contact, name: str, value: Any, *, by: Actor) -> 
     match name:
         case "custom":
             what = str(record._meta.model_name)
-            checked = checked_custom(value, target=what, is_asked=by.user is not None)
-            return {**{key: old for key, old in record.custom.items() if key not in value}, **checked}
+            return merged_custom(record.custom, value, target=what, is_asked=by.user is not None)
         case "do_not_contact":
             if not isinstance(value, bool):
                 raise InvalidValue(_("Say yes or no."), field=name)

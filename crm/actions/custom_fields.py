@@ -1,6 +1,6 @@
 """The customer's own fields: known keys, right types, and what becomes of values when a field changes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from crm.errors import InvalidValue
-from crm.models import CustomField, FieldType
+from crm.errors import InvalidValue, PermissionRefused
+from crm.models import Actor, CustomField, FieldType, Role, acting
 from crm.models.hidden import is_hiding, without_addresses
+from crm.models.leads import RANKS
 
 MAX_TEXT = 2_000
 MOST_FIELDS = 100  # of one target, retired ones included
@@ -19,21 +20,26 @@ _YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0
 
 
 def checked_custom(values: Any, target: str = "lead", *, is_asked: bool = False) -> dict[str, Any]:
-    """The values as they are stored. With `is_asked` a person fills them in and empties no required one.
+    """The values as they are stored, if whoever acts may fill these fields in. With `is_asked` a person fills
+    them in and empties no required one.
 
-    Raises InvalidValue naming `custom.<key>`. One query unless empty.
+    Raises InvalidValue and PermissionRefused naming `custom.<key>`. One query unless empty.
     """
     if not isinstance(values, dict):
         raise InvalidValue(_("Write an object of field keys and values."), field="custom")
     if not values:
         return {}
-    known = {
-        f.key: f for f in CustomField.objects.filter(target=target, key__in=[str(k)[:60] for k in values])
-    }
+    fields = CustomField.objects.filter(target=target, key__in=[str(k)[:60] for k in values])
+    known = {f.key: f for f in fields}
+    readable, writable = keys_for(known.values(), acting())
     checked = {}
     for key, value in values.items():
-        if key not in known:
+        if key not in readable:
             raise InvalidValue(_("There is no field “%s”.") % str(key)[:60], field=f"custom.{str(key)[:60]}")
+        if key not in writable:
+            raise PermissionRefused(
+                _("Your role may read “%s”, not fill it in.") % known[key].label, field=f"custom.{key}"
+            )
         if value in (None, ""):
             if is_asked and known[key].is_required and known[key].is_active:
                 raise _is_needed(key, known[key].label)
@@ -43,8 +49,9 @@ def checked_custom(values: Any, target: str = "lead", *, is_asked: bool = False)
 
 
 def required_fields(target: str = "lead") -> QuerySet[CustomField]:
-    """Those that a person has to fill in when they make such a record, in their order."""
-    return CustomField.objects.filter(target=target, is_required=True, is_active=True)
+    """Those that a person has to fill in when they make such a record, in their order: of those they may."""
+    fields = CustomField.objects.filter(target=target, is_required=True, is_active=True)
+    return fields.writable_by(acting())
 
 
 def required_labels(target: str = "lead") -> dict[str, str]:
@@ -61,6 +68,28 @@ def refuse_missing(custom: Mapping[str, Any] | None, target: str = "lead") -> No
 
 def _is_needed(key: str, label: str) -> InvalidValue:
     return InvalidValue(_("“%s” is needed.") % label, field=f"custom.{key}")
+
+
+def keys_for(fields: Iterable[CustomField], who: Actor) -> tuple[set[str], set[str]]:
+    """Of these fields the keys that `who` may read, and those that they may fill in. No query."""
+    if who.user is None:
+        keys = {field.key for field in fields}
+        return keys, keys
+    rank = RANKS.index(Role(who.user.role))
+    fields = list(fields)
+    readable = {field.key for field in fields if RANKS.index(Role(field.read_from)) <= rank}
+    return readable, {field.key for field in fields if RANKS.index(Role(field.write_from)) <= rank}
+
+
+def merged_custom(kept: dict[str, Any], values: Any, *, target: str, is_asked: bool) -> dict[str, Any]:
+    """What a record's own fields are once these are changed; None takes a value away, what is not named
+    stays. Raises as `checked_custom`, for what differs.
+    """
+    if not isinstance(values, dict):
+        raise InvalidValue(_("Write an object of field keys and values."), field="custom")
+    changes = {key: value for key, value in values.items() if key not in kept or kept[key] != value}
+    checked = checked_custom(changes, target, is_asked=is_asked)
+    return {**{key: old for key, old in kept.items() if key not in changes}, **checked}
 
 
 def checked_value(field: CustomField, value: Any) -> Any:

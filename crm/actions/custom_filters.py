@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from crm.actions.custom_fields import custom_condition
-from crm.models import CustomField
+from crm.models import CustomField, acting
 
 CUSTOM = "custom:"
 
@@ -48,7 +48,8 @@ def _fields(filters: Mapping[str, str], target: str) -> dict[str, CustomField]:
     if not names:
         return {}
     keys = {name.removesuffix(end) for name in names for end in ("_min", "_max", "")}
-    return {f.key: f for f in CustomField.objects.filter(target=target, is_active=True, key__in=keys)}
+    fields = CustomField.objects.filter(target=target, is_active=True, key__in=keys)
+    return {f.key: f for f in fields.visible_to(acting())}  # a field that one may not read is no filter
 
 
 def _field_of(name: str, fields: Mapping[str, CustomField]) -> tuple[CustomField, str] | None:

@@ -173,6 +173,7 @@ def map_import(
     kept = {name: "" if target in taken else target for name, target in job.mapping.items()}
     job.mapping = kept | changes
     check_mapping(job.mapping, columns)
+    _refuse_fields(job, by)
     unused = job.source if source and job.options.get("made_source") else None
     if source:
         job.source, job.options["made_source"] = source_for(source)
@@ -193,6 +194,17 @@ def map_import(
     _set_job(job, phase=OVER, state=JobState.QUEUED)
     events.publish(events.ImportProgressed(job.pk, job.state))
     return job
+
+
+def _refuse_fields(job: ImportJob, by: Actor) -> None:
+    """Raises ImportRefused naming the first column that would fill in a field which `by` may not. A query."""
+    filled = {target.removeprefix(CUSTOM): name for name, target in job.mapping.items() if CUSTOM in target}
+    fields = CustomField.objects.filter(target="lead", key__in=list(filled))
+    kept = fields.exclude(pk__in=fields.writable_by(by)).first()
+    if kept is not None:
+        name = filled[kept.key]
+        words = _("Your role may not fill in “%(field)s”; leave the column “%(column)s” out.")
+        raise ImportRefused(words % {"field": kept.label, "column": name}, field=name)
 
 
 def _known_policy(policy: str) -> ImportPolicy:
@@ -235,6 +247,7 @@ def run_import(
             raise TransitionRefused(_("This import is running already."))
         _start(job, phase=job.job.cursor["phase"], row=job.job.cursor.get("row", 0), in_process=in_process)
         return job
+    _refuse_fields(job, by)
     job.analyse = known_analyse(analyse or job.analyse)
     job.assign, job.assign_to = known_assign(assign, by=by)
     job.state, job.started_at, job.error = ImportState.RUNNING, clock.now(), ""

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from crm import events
 from crm.actions.base import check_version, lead_for_change, offer_undo, tell, undoable
-from crm.actions.custom_fields import checked_custom
+from crm.actions.custom_fields import merged_custom
 from crm.actions.identity import identify, identities_of, lock_identities, normalise_email, normalise_phone
 from crm.actions.intake import LENGTHS, checked_amount, checked_country, checked_currency
 from crm.actions.lead_moves import (
@@ -167,11 +167,7 @@ def _checked(lead: Lead, name: str, value: Any, *, by: Actor) -> Any:
     if name == "est_value":
         return checked_amount(value)
     if name == "custom":
-        if not isinstance(value, dict):
-            raise InvalidValue(_("Write an object of field keys and values."), field="custom")
-        checked = checked_custom(value, is_asked=by.user is not None)
-        kept = {key: old for key, old in lead.custom.items() if key not in value}
-        return {**kept, **checked}
+        return merged_custom(lead.custom, value, target="lead", is_asked=by.user is not None)
     text = "" if value is None else value
     if not isinstance(text, str) or "\0" in text:
         raise InvalidValue(_("Write text here."), field=name)

@@ -20,7 +20,7 @@ from crm.actions.base import (
     undoable,
 )
 from crm.actions.card_search import search_text_of
-from crm.actions.custom_fields import checked_custom, refuse_missing
+from crm.actions.custom_fields import merged_custom, refuse_missing
 from crm.actions.intake import checked_amount, checked_currency
 from crm.actions.outcomes import restore_outcome, settle_lead, settle_outcome
 from crm.actions.pipelines import first_stage
@@ -457,9 +457,8 @@ def _checked(
             return value
         case "custom":
             is_asked = by is not None and by.user is not None
-            checked = checked_custom(value, target="opportunity", is_asked=is_asked)
-            kept = {} if whole else {key: old for key, old in card.custom.items() if key not in value}
-            return {**kept, **checked}
+            kept = {} if whole else card.custom
+            return merged_custom(kept, value, target="opportunity", is_asked=is_asked)
         case "account" | "primary_contact" | "source":
             return value
     if not isinstance(value, str) or "\0" in value or not value.strip():

@@ -63,6 +63,8 @@ CUSTOM_FIELD_FIELDS = {
     "is_required",
     "is_active",
     "is_scored",
+    "read_from",
+    "write_from",
 }
 Kept = TypeVar("Kept", bound=VersionedRecord)
 

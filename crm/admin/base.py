@@ -25,7 +25,7 @@ from crm.actions.search import matching
 from crm.admin.history import SHOWN, changes_of
 from crm.errors import CRMError, InvalidValue
 from crm.models import Actor, User
-from crm.permissions import Owned, Reach, Verb, may, reach
+from crm.permissions import Owned, Reach, Verb, may, reach, without_kept_fields
 
 SEEN = "seen_version"
 
@@ -130,6 +130,18 @@ class RecordAdmin(ModelAdmin):
             if lookup in {name, f"{name}__exact", f"{name}__id__exact", f"{name}__isnull"}:
                 return True
         return False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Without the own fields that this person may not read. Saving goes by actions, which keep them."""
+        record = super().get_object(request, object_id, from_field)
+        if record is not None and isinstance(getattr(record, "custom", None), dict):
+            record.custom = without_kept_fields(_user(request), str(self.opts.model_name), record.custom)
+        if record is not None and isinstance(getattr(record, "payload", None), dict):
+            own = without_kept_fields(_user(request), "lead", record.payload.get("custom") or {})
+            record.payload = (
+                {**record.payload, "custom": own} if "custom" in record.payload else record.payload
+            )
+        return record
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

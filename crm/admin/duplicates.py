@@ -16,8 +16,8 @@ from crm.actions.merging import merge_accounts, merge_contacts, merge_leads
 from crm.actions.unmerging import preview_undo_merge, undo_merge
 from crm.admin.base import RecordAdmin
 from crm.errors import CRMError
-from crm.models import Account, Actor, Contact, DuplicateCandidate, Lead, MergeLog, MergeTarget
-from crm.permissions import Verb, may
+from crm.models import Account, Actor, Contact, DuplicateCandidate, Lead, MergeLog, MergeTarget, acting
+from crm.permissions import Verb, may, without_kept_fields
 
 ACT = {
     MergeTarget.LEAD: merge_leads,
@@ -154,7 +154,8 @@ def _shown(kind: Mergeable, record: Any, choice: str) -> str:
         point = record.contact_points.filter(kind=choice, is_primary=True).first()
         return point.raw if point else ""
     if choice == "custom":
-        return ", ".join(f"{key}: {value}" for key, value in record.custom.items())
+        shown = without_kept_fields(acting(), str(record._meta.model_name), record.custom)
+        return ", ".join(f"{key}: {value}" for key, value in shown.items())
     if choice == "next_action":
         return f"{record.next_action_at:%Y-%m-%d %H:%M}" if record.next_action_at else ""
     value = getattr(record, choice)

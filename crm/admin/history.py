@@ -8,7 +8,8 @@ from django.db import models
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from crm.models import HISTORY, ActorKind, User, history_of
+from crm.models import HISTORY, ActorKind, User, acting, history_of
+from crm.permissions import without_kept_fields
 
 SHOWN = 100  # changes
 
@@ -33,6 +34,8 @@ def changes_of(record: models.Model) -> list[Change]:
     if model is None:
         return []
     rows = list(history_of(record)[:SHOWN])
+    for row in rows if hasattr(model, "custom") else ():
+        row.custom = without_kept_fields(acting(), str(record._meta.model_name), row.custom or {})
     fields = [field for field in model._meta.concrete_fields if not field.name.startswith("pgh_")]
     names = _Names(rows, record, fields)
     found, newer = [], record
@@ -75,7 +78,12 @@ class _Names:
             return _("(empty)")
         if isinstance(field, models.ForeignKey):
             return self._names.get(field.related_model, {}).get(value, f"#{value}")  # type: ignore[arg-type]
-        text = str(dict(field.flatchoices).get(value, value))
+        if isinstance(value, dict):
+            text = ", ".join(f"{key}: {one}" for key, one in value.items()) or str(_("(empty)"))
+        elif isinstance(value, list):
+            text = ", ".join(map(str, value))
+        else:
+            text = str(dict(field.flatchoices).get(value, value))
         return text if len(text) <= 300 else text[:299] + "…"
 
     def actor(self, context: dict[str, Any] | None) -> str:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from crm.actions.custom_fields import custom_condition
 from crm.actions.custom_filters import CUSTOM
 from crm.errors import InvalidValue
-from crm.models import CustomField, FieldType
+from crm.models import CustomField, FieldType, acting
 
 MOST = 12  # filters of one list
 
@@ -26,7 +26,7 @@ class OwnFieldFilters:
             fields = CustomField.objects.filter(
                 target=target, is_active=True, type__in=[FieldType.CHOICE, FieldType.BOOLEAN]
             )
-            known = [_filter_of(field) for field in fields[:MOST]]
+            known = [_filter_of(field) for field in fields.visible_to(acting())[:MOST]]
             request.own_field_filters = known  # type: ignore[attr-defined]
         return [*super().get_list_filter(request), *known]  # type: ignore[misc]
 

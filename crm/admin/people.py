@@ -183,7 +183,7 @@ class LeadSourceAdmin(SetUpAdmin):
 class CustomFieldAdmin(SetUpAdmin):
     """Fields of the customer's own."""
 
-    list_display = ("label", "target", "key", "type", "position", "is_active")
+    list_display = ("label", "target", "key", "type", "read_from", "write_from", "position", "is_active")
     list_filter = ("target", "is_active")
     ordering = ("target", "position", "label")
     fields = (
@@ -196,6 +196,8 @@ class CustomFieldAdmin(SetUpAdmin):
         "is_required",
         "is_active",
         "is_scored",
+        "read_from",
+        "write_from",
     )
 
     def save_by_action(self, actor: Actor, record_id: int | None, **changes: Any) -> CustomField:

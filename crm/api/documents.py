@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from crm.models import (
+    Actor,
     ActorKind,
     Band,
     FactorSource,
@@ -29,6 +30,7 @@ from crm.models import (
     Tone,
 )
 from crm.models.hidden import DocumentField
+from crm.permissions import without_kept_fields
 
 Row = dict[str, Any]
 
@@ -138,6 +140,13 @@ LEAD_DETAIL = _document(f"{_LEAD}, {_LEAD_DETAIL}")
 def lead_document(lead_id: int) -> dict[str, Any]:
     """One lead as LeadSerializer describes it, whoever may see it. One query."""
     return orjson.loads(Lead.objects.filter(pk=lead_id).values_list(LEAD, flat=True).get())
+
+
+def as_readable(document: dict[str, Any], who: Actor) -> dict[str, Any]:
+    """Without the own fields that `who` may not read. At most one query."""
+    if document.get("custom"):
+        document["custom"] = without_kept_fields(who, "lead", document["custom"])
+    return document
 
 
 class LeadSerializer(serializers.Serializer):

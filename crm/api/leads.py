@@ -42,6 +42,7 @@ from crm.api.documents import (
     LeadDetailSerializer,
     LeadSerializer,
     TimelineEventSerializer,
+    as_readable,
     lead_document,
     timeline_document,
 )
@@ -257,7 +258,7 @@ class LeadViewSet(ApiViewSet):
         outcome = {"created": result.created, "inquiry": result.inquiry.public_id}
         if not self.get_queryset().filter(pk=result.lead.pk).exists():
             return Response(outcome, status=202)
-        document = lead_document(result.lead.pk) | outcome
+        document = as_readable(lead_document(result.lead.pk), self.actor) | outcome
         place = request.build_absolute_uri(f"{request.path}{document['id']}/")
         return Response(
             document,
@@ -312,7 +313,7 @@ class LeadViewSet(ApiViewSet):
 
     def changed(self, lead: Any) -> Response:
         """The lead as it is now, read without the filter: the caller may just have given it away."""
-        document = lead_document(lead.pk) | {"undo": undo_document(lead)}
+        document = as_readable(lead_document(lead.pk), self.actor) | {"undo": undo_document(lead)}
         return Response(document, headers={"ETag": etag_of(document["version"])})
 
     def current_document(self) -> dict[str, Any]:
@@ -320,7 +321,7 @@ class LeadViewSet(ApiViewSet):
         text = leads.values_list(LEAD_DETAIL, flat=True).first()
         if text is None:
             raise Http404
-        return orjson.loads(text)
+        return as_readable(orjson.loads(text), self.actor)
 
 
 class TimelineViewSet(ApiViewSet):

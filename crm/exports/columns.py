@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from crm.errors import InvalidValue
-from crm.models import ContactPoint, CustomField, PointKind, Tagging
+from crm.models import ContactPoint, CustomField, PointKind, Tagging, acting
 
 ROW_ID = "gardenos_id"
 MARK = "export_row"  # always last: from which export, and which row of it, a line was taken
@@ -117,8 +117,11 @@ _OF_VIEWS = {  # columns of lists that show more than one value
 
 
 def offered_columns(target: str) -> list[str]:
-    """Every column that records of this kind have, own fields in use at the end. One query."""
-    keys = CustomField.objects.filter(target=target, is_active=True).values_list("key", flat=True)
+    """Every column that records of this kind have, own fields in use that whoever acts may read at the end.
+    One query.
+    """
+    fields = CustomField.objects.filter(target=target, is_active=True).visible_to(acting())
+    keys = fields.values_list("key", flat=True)
     return [*_COLUMNS[target], *(f"{CUSTOM}{key}" for key in keys)]
 
 

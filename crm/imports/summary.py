@@ -12,7 +12,7 @@ from crm import ports
 from crm.imports.columns import CUSTOM, FIELDS, Column
 from crm.imports.running import columns_of
 from crm.imports.values import guard
-from crm.models import CustomField, ImportJob, ImportRow, ImportStage, ImportState, Lead, Verdict
+from crm.models import CustomField, ImportJob, ImportRow, ImportStage, ImportState, Lead, Verdict, acting
 
 WRITTEN = (ImportState.RUNNING, ImportState.DONE, ImportState.UNDONE)
 
@@ -98,7 +98,8 @@ def column_views(job: ImportJob) -> list[ColumnView]:
 
 def offered_fields() -> list[str]:
     """What a column may be mapped to: our fields, then the custom fields there are."""
-    keys = CustomField.objects.filter(target="lead").values_list("key", flat=True)
+    fields = CustomField.objects.filter(target="lead").writable_by(acting())
+    keys = fields.values_list("key", flat=True)
     return [*FIELDS, *(f"{CUSTOM}{key}" for key in keys)]
 
 

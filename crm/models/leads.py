@@ -707,8 +707,30 @@ class FieldType(models.TextChoices):
     URL = "url", _("Link")
 
 
+RANKS = (Role.READ_ONLY, Role.REP, Role.MANAGER, Role.ADMIN)  # each may what those before it may
+
+
+class CustomFieldQuerySet(models.QuerySet["CustomField"]):
+    def visible_to(self, who: User | Actor) -> Self:
+        """The fields that this person's role may read. The system reads all."""
+        return self._from("read_from", who)
+
+    def writable_by(self, who: User | Actor) -> Self:
+        """The fields that this person's role may fill in."""
+        return self._from("write_from", who)
+
+    def _from(self, name: str, who: User | Actor) -> Self:
+        user = who.user if isinstance(who, Actor) else who
+        if user is None:
+            return self
+        roles = RANKS[: RANKS.index(Role(user.role)) + 1] if user.is_active else ()
+        return self.filter(**{f"{name}__in": roles})
+
+
 class CustomField(VersionedRecord):
-    """A field of the customer's own. Values lie in the `custom[key]` of its target."""
+    """A field of the customer's own. Values lie in the `custom[key]` of its target. `read_from` and
+    `write_from` are the lowest roles (RANKS) that read them and that fill them in.
+    """
 
     target = models.CharField(max_length=12, choices=FieldTarget, default=FieldTarget.LEAD)
     key = models.SlugField(max_length=60)
@@ -724,6 +746,24 @@ class CustomField(VersionedRecord):
         db_default=True,
         help_text=_("off for what is filled in when the outcome can be seen: a score learns to copy it"),
     )
+    read_from = models.CharField(
+        _("read by"),
+        max_length=12,
+        choices=Role,
+        default=Role.READ_ONLY,
+        db_default=Role.READ_ONLY,
+        help_text=_("this role and those above it; agents read what everybody reads"),
+    )
+    write_from = models.CharField(
+        _("filled in by"),
+        max_length=12,
+        choices=Role,
+        default=Role.REP,
+        db_default=Role.REP,
+        help_text=_("this role and those above it; forms fill in each field"),
+    )
+
+    objects = CustomFieldQuerySet.as_manager()
 
     class Meta:
         ordering = ("position", "label")
@@ -731,6 +771,15 @@ class CustomField(VersionedRecord):
             models.UniqueConstraint(fields=["target", "key"], name="crm_customfield_key_once"),
             choices_known("crm_customfield", "target", FieldTarget.values),
             choices_known("crm_customfield", "type", FieldType.values),
+            choices_known("crm_customfield", "read_from", Role.values),
+            choices_known("crm_customfield", "write_from", [Role.REP, Role.MANAGER, Role.ADMIN]),
+            models.CheckConstraint(
+                name="crm_customfield_written_by_readers",
+                condition=Q(read_from__in=[Role.READ_ONLY, Role.REP])
+                | Q(write_from=Role.ADMIN)
+                | Q(read_from=Role.MANAGER, write_from=Role.MANAGER),
+                violation_error_message=_("Who fills in a field must be able to read it."),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from crm import clock
-from crm.models import CustomField, FieldType, Lead, LeadStatus, NextActionKind, PointKind, User
+from crm.models import CustomField, FieldType, Lead, LeadStatus, NextActionKind, PointKind, User, acting
 from crm.models.hidden import is_hiding
 from crm.web import words
 
@@ -107,7 +107,7 @@ def local_input(at: datetime) -> str:
 
 
 def _custom(lead: Lead) -> list[DetailField]:
-    known = CustomField.objects.filter(target="lead")[:40]
+    known = CustomField.objects.filter(target="lead").visible_to(acting())[:40]
     return [
         _custom_line(one, lead.custom.get(one.key))
         for one in known
