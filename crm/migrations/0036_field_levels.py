@@ -2,6 +2,7 @@
 
 import pgtrigger.compiler
 import pgtrigger.migrations
+from django.contrib.postgres.operations import AddConstraintNotValid
 from django.db import migrations, models
 
 
@@ -48,15 +49,15 @@ class Migration(migrations.Migration):
             model_name='customfield',
             trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "crm_pghistory_customfield" ("is_active", "is_required", "is_scored", "key", "label", "options", "pgh_context", "pgh_created_at", "pgh_label", "pgh_obj_id", "position", "public_id", "read_from", "target", "type", "write_from") VALUES (OLD."is_active", OLD."is_required", OLD."is_scored", OLD."key", OLD."label", OLD."options", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, NOW(), \'delete\', OLD."id", OLD."position", OLD."public_id", OLD."read_from", OLD."target", OLD."type", OLD."write_from"); RETURN NULL;', hash='36b8a179c09c3eedd2fb9456f19c5d0b5fc86f3d', operation='DELETE', pgid='pgtrigger_delete_delete_1dce2', table='crm_customfield', when='AFTER')),
         ),
-        migrations.AddConstraint(
+        AddConstraintNotValid(
             model_name='customfield',
             constraint=models.CheckConstraint(condition=models.Q(('read_from__in', ['admin', 'manager', 'rep', 'read_only'])), name='crm_customfield_read_from_known'),
         ),
-        migrations.AddConstraint(
+        AddConstraintNotValid(
             model_name='customfield',
             constraint=models.CheckConstraint(condition=models.Q(('write_from__in', ['rep', 'manager', 'admin'])), name='crm_customfield_write_from_known'),
         ),
-        migrations.AddConstraint(
+        AddConstraintNotValid(
             model_name='customfield',
             constraint=models.CheckConstraint(condition=models.Q(('read_from__in', ['read_only', 'rep']), ('write_from', 'admin'), models.Q(('read_from', 'manager'), ('write_from', 'manager')), _connector='OR'), name='crm_customfield_written_by_readers', violation_error_message='Who fills in a field must be able to read it.'),
         ),
