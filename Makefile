@@ -27,7 +27,7 @@ WORKERS := -n auto --maxprocesses=4 --dist=worksteal
 BESIDE_SERVER := $(OWN) $(BIN)/python -m gardenos.embedded_postgres --disposable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-chaos check check-deploy check-policies render bench docs lock test-deps test-e2e test-k8s test-images test-ha
+.PHONY: help run test test-chaos check check-deploy check-policies render bench docs lock test-deps test-e2e test-k8s test-images test-ha test-ops
 .PHONY: screenshots clean pg-programs deploy-tools
 .SUFFIXES:
 
@@ -70,6 +70,10 @@ test-ha: $(DEV_PACKAGES) $(HA_TOOLS)/.made ## failovers on real processes, as ro
 test-images: $(DEV_PACKAGES) ## the images built and run with buildah and podman, as root (IMAGES_DIR: a folder that keeps them)
 	@.ci/test-deps images
 	@exec $(OWN) TEST_IMAGES=1 $(BIN)/python -m pytest -q -m slow tests/deploy/images $(ARGS)
+
+test-ops: $(DEV_PACKAGES) ## deploy/ops over ssh into three machines made of namespaces, with a real etcd, as root
+	@.ci/test-deps ops
+	@exec $(OWN) TEST_OPS=1 $(BIN)/python -m pytest -q -m slow tests/deploy/ops $(ARGS)
 
 test-k8s: $(DEV_PACKAGES) deploy-tools ## every site against a real API server (KUBEBUILDER_ASSETS: folder with etcd and kube-apiserver)
 	@exec $(OWN) KUBECTL=$(DEPLOY_TOOLS)/bin/kubectl $(BIN)/python -m pytest -q -m slow tests/deploy/test_api_server.py $(ARGS)
