@@ -27,6 +27,7 @@ from crm.actions.asleep import check_asleep, is_due
 from crm.actions.bulk import stalled_bulk
 from crm.actions.bulk_running import advance_bulk
 from crm.actions.counts import fold_dashboard_counts
+from crm.actions.delivering import deliver_claimed
 from crm.actions.duplicates import sweep_duplicates
 from crm.actions.erasure import sync_ledger
 from crm.actions.exports import advance_export, delete_old_exports, stalled_exports
@@ -35,12 +36,11 @@ from crm.actions.housekeeping import delete_expired
 from crm.actions.imports import advance_import, stalled_imports
 from crm.actions.leads import wake_due_leads
 from crm.actions.leaving import hand_back_work, unfinished_leavers
-from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings, finish_sending
+from crm.actions.messages import claim_due_messages, due_messages, find_lost_sendings
 from crm.actions.overrides import end_overrides
 from crm.actions.reminders import send_due_reminders
 from crm.actions.retention import anonymise_overdue, delete_overdue
 from crm.actions.sealing import seal_audit_log
-from crm.mail.transport import deliver
 from crm.models import Actor, Message, MessageState, acting_as
 from crm.progress import heartbeat_age_s, stamp
 
@@ -209,8 +209,7 @@ def send_due_messages() -> None:
     while time.monotonic() < stop_at and not cluster_is_stopping():
         claims = claim_due_messages(clock.now())
         for claim in claims:
-            delivery = deliver(claim.letter)
-            finish_sending(claim.message_id, version=claim.version, delivery=delivery, at=clock.now())
+            deliver_claimed(claim)
             progress.made()
         if not claims and not due_messages(clock.now()).exists():
             return

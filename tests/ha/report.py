@@ -35,6 +35,7 @@ class Report:
         self.played: list[Played] = []
         self.counts: dict[str, Any] = {}
         self.faults: list[str] = []
+        self.failed_tasks: list[str] = []
         self.load = os.getloadavg()[0]
 
     def step(self, what: str) -> None:
@@ -88,6 +89,7 @@ class Report:
         verdict = judge(scene.work, scene.application.sink)
         self.counts |= verdict.counts
         self.faults += verdict.faults
+        self.failed_tasks = failed_tasks()
         answers = scene.record.within(0, time.monotonic())
         self.counts |= {f"answers to {kind}": n for kind, n in Counter(a.kind for a in answers).items()}
         self.counts["503 with Retry-After"] = sum(each.is_honest_no for each in answers)
@@ -98,6 +100,8 @@ class Report:
     def write(self, out: Path | None) -> None:
         for what, count in self.counts.items():
             print(f"  {what:<44}{count:>8}")
+        for line in self.failed_tasks:
+            print(f"  failed and made good by another: {line}")
         load = f"load {self.load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
         print(f"{os.cpu_count()} cores, {load}")
         print("\n".join(["FAILED", *self.faults]) if self.faults else "0 lost, 0 doubled, every goal met")
@@ -106,3 +110,11 @@ class Report:
             events = [asdict(each) for each in self.played]
             figures = {"what": self.what, "events": events, "counts": self.counts, "faults": self.faults}
             out.write_text(json.dumps(figures | {"load": self.load}, indent=1))
+
+
+def failed_tasks() -> list[str]:
+    """What the queue has booked as failed, and why. The audit looks whether any of its work is missing."""
+    from django.apps import apps
+
+    rows = apps.get_model("django_q", "Task").objects.filter(success=False).values_list("func", "result")
+    return [f"{func}: {str(result).strip().splitlines()[-1][:110]}" for func, result in rows]

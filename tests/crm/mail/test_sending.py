@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 from django.apps import apps
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
 from crm import clock
-from crm.actions import approvals
+from crm.actions import approvals, delivering
 from crm.actions.base import undo
 from crm.actions.follow_ups import (
     approve_follow_up,
@@ -407,6 +407,24 @@ class TestTogether:
         with clock.frozen(clock.now() + AFTER_UNDO):
             in_threads(4, lambda _n: send_due_messages())
         assert sorted(mail["subject"] for mail in sink.mails()) == sorted(f"Mail {n}" for n in range(12))
+
+    def test_a_mail_that_left_while_the_primary_changed_is_booked_as_sent_and_not_sent_again(
+        self, sink: Sink, monkeypatch: pytest.MonkeyPatch
+    ):
+        first, second = approved(subject="one"), approved(subject="two")
+        answers_as_standby = iter([True])
+
+        def on_a_standby_at_first(*args, **given):
+            with transaction.atomic():
+                if next(answers_as_standby, False):
+                    connection.cursor().execute("SET TRANSACTION READ ONLY")
+                return finish_sending(*args, **given)
+
+        monkeypatch.setattr(delivering, "finish_sending", on_a_standby_at_first)
+        monkeypatch.setattr(delivering, "AGAIN_S", 0)
+        send()
+        assert sorted(mail["subject"] for mail in sink.mails()) == ["one", "two"]
+        assert {state_of(first), state_of(second)} == {("sent", "sent")}
 
     @pytest.mark.parametrize("round", range(5))
     def test_undo_and_sending_at_the_same_moment_end_in_one_of_the_two(self, sink: Sink, round: int):
