@@ -49,13 +49,13 @@ class Application:
         """
         static = self._beside("static")
         collect = ("python", "manage.py", "collectstatic", "--noinput", "--verbosity", "0")
+        process = self.pods.start(static, POD, *collect)
+        self.migrate()
+        _must_succeed(process, static)
+
+    def migrate(self) -> None:
         job = self.pods.prepare("migrate", "migrate", POD)
-        for prepared, process in (
-            (static, self.pods.start(static, POD, *collect)),
-            (job, self.pods.start(job, POD)),
-        ):
-            if process.wait(MIGRATE_S):
-                raise RuntimeError((prepared.root / "log.txt").read_text()[-3000:])
+        _must_succeed(self.pods.start(job, POD), job)
 
     def start(self) -> None:
         self.start_model()
@@ -135,6 +135,11 @@ def running(cluster: Cluster, folder: Path, step: Callable[[str], None]) -> Iter
             yield application
         finally:
             application.stop()
+
+
+def _must_succeed(process: subprocess.Popen[bytes], prepared: Prepared) -> None:
+    if process.wait(MIGRATE_S):
+        raise RuntimeError((prepared.root / "log.txt").read_text()[-3000:])
 
 
 def python_path() -> str:

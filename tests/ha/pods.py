@@ -70,11 +70,12 @@ class Pods:
         return Prepared([str(entrypoint), *container["args"]], env, root, user)
 
     def start(self, prepared: Prepared, namespace: str, *words: str) -> subprocess.Popen[bytes]:
-        """In the network namespace, as its user; what it says goes into <root>/log.txt."""
+        """In the network namespace, as its user, on a host of its name. It writes into <root>/log.txt."""
         as_user = []
         if prepared.user != "root":
             as_user = ["setpriv", "--reuid", prepared.user, "--regid", prepared.user, "--clear-groups"]
-        command = [*self.network.inside(namespace), *as_user, *(words or prepared.command)]
+        named = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', prepared.root.name]
+        command = [*self.network.inside(namespace), *named, *as_user, *(words or prepared.command)]
         with (prepared.root / "log.txt").open("ab") as log:
             return subprocess.Popen(
                 command,

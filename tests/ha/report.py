@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.ha.places import ADDRESSES
+from tests.ha.rolling import Rollout
 from tests.ha.scene import Played, Scene, stored
-from tests.ha.traffic import wrong
+from tests.ha.traffic import Answer, wrong
 
 HEAD = (
     "event",
@@ -33,6 +34,7 @@ class Report:
     def __init__(self, what: str) -> None:
         self.what, self.began = what, time.monotonic()
         self.played: list[Played] = []
+        self.rollouts: list[Rollout] = []
         self.counts: dict[str, Any] = {}
         self.faults: list[str] = []
         self.failed_tasks: list[str] = []
@@ -68,6 +70,22 @@ class Report:
                 self.fault(f"{played.name}: no write for {seconds:.1f} s, allowed {played.goal_s:.0f} s")
         for what, count in played.wrong.items():
             self.fault(f"{played.name}: {count} times {what}")
+
+    def add_rollout(self, number: int, rollout: Rollout) -> None:
+        """A rolling restart is over."""
+        self.rollouts.append(rollout)
+        ends = ", ".join(f"{role} ended within {seconds:.1f} s" for role, seconds in rollout.ends_s.items())
+        self.step(f"rolling restart {number}: {rollout.took_s:.1f} s; {ends}")
+        self.faults += [f"rolling restart {number}: {trouble}" for trouble in rollout.troubles]
+
+    def add_load(self, answers: list[Answer], seconds: float) -> None:
+        """What was asked during all of them. Here a 503 is a fault too."""
+        asked = [each for each in answers if each.kind != "livez"]
+        failed = Counter(f"{each.path}: {each.status or each.why}" for each in asked if not each.is_fine)
+        self.counts["requests during the rolling restarts"] = len(asked)
+        self.counts["requests a second"] = f"{len(asked) / seconds:.1f}"
+        self.counts["requests failed"] = sum(failed.values())
+        self.faults += [f"rolling restarts: {count} times {what}" for what, count in failed.items()]
 
     def audit(self, scene: Scene) -> None:
         """What was acknowledged against what the final primary and its standbys hold."""
@@ -108,7 +126,14 @@ class Report:
         if out:
             out.parent.mkdir(parents=True, exist_ok=True)
             events = [asdict(each) for each in self.played]
-            figures = {"what": self.what, "events": events, "counts": self.counts, "faults": self.faults}
+            rollouts = [asdict(each) for each in self.rollouts]
+            figures = {
+                "what": self.what,
+                "events": events,
+                "rollouts": rollouts,
+                "counts": self.counts,
+                "faults": self.faults,
+            }
             out.write_text(json.dumps(figures | {"load": self.load}, indent=1))
 
 

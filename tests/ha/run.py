@@ -15,13 +15,15 @@ from tests.ha.application import python_path, running
 from tests.ha.cluster import Cluster
 from tests.ha.events import EVENTS
 from tests.ha.report import Report
-from tests.ha.scene import Scene
+from tests.ha.rolling import AT_50, Deployments
+from tests.ha.scene import Crowd, Scene
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.ha")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("what", choices=["smoke", "full"], nargs="?", default="full")
+    parser.add_argument("what", choices=["smoke", "full", "rolling"], nargs="?", default="full")
+    parser.add_argument("--rounds", type=int, default=10, help="of rolling restarts")
     parser.add_argument("--only", default="", help="only events whose name holds this")
     parser.add_argument("--out", type=Path, help="write the figures there as JSON too")
     parser.add_argument("--logs", type=Path, help="keep what all processes said in this folder")
@@ -37,12 +39,18 @@ def main() -> int:
         with running(cluster, given.folder, report.step) as application:
             cluster.wait_until_whole()
             report.step("three members stream")
-            scene = Scene(cluster, application, given.folder)
+            deployments = None
+            if given.what == "rolling":
+                deployments = Deployments(application, cluster.network, given.folder)
+            scene = Scene(cluster, application, given.folder, AT_50 if deployments else Crowd())
             scene.begin()
             report.step("people write, agents answer")
             try:
-                for event in chosen:
-                    report.add(scene.play(event))
+                if deployments:
+                    roll(deployments, scene, given.rounds, report)
+                else:
+                    for event in chosen:
+                        report.add(scene.play(event))
                 scene.settle()
                 report.step("all work is done")
                 report.audit(scene)
@@ -55,6 +63,17 @@ def main() -> int:
             keep_logs(given.folder, given.logs)
     report.write(given.out)
     return 1 if report.faults else 0
+
+
+def roll(deployments: Deployments, scene: Scene, rounds: int, report: Report) -> None:
+    """A release and the way back are a rolling restart each; the Job of the release comes before."""
+    began = time.monotonic()
+    deployments.application.migrate()
+    report.step(f"migrate, with nothing to do: {time.monotonic() - began:.1f} s")
+    began = time.monotonic()
+    for number in range(rounds):
+        report.add_rollout(number + 1, deployments.roll())
+    report.add_load(scene.record.within(began, time.monotonic()), time.monotonic() - began)
 
 
 def keep_logs(folder: Path, to: Path) -> None:

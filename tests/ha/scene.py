@@ -27,7 +27,6 @@ from tests.ha.waiting import until
 
 LEADS_PER_S = 2.0
 ROW_PAUSE_S = 0.05
-READERS, READER_PAUSE_S = 24, 6.0  # more people at once than web has threads
 CALM_S = 2.0  # before an event
 BACK_S, AGENTS_BACK_S, SETTLE_S = 90, 120, 300
 LEADS = "/api/v1/leads/"
@@ -52,9 +51,23 @@ class Played:
     primary: str = ""
 
 
+@dataclass(frozen=True)
+class Crowd:
+    """Who reads, and what: `pages` to `light` addresses (API, sign-in). More people than web has threads."""
+
+    port: int = PORT
+    readers: int = 24
+    pause_s: float = 6.0
+    pages: int = 1
+    light: int = 1
+
+
 class Scene:
-    def __init__(self, cluster: Cluster, application: Application, folder: Path) -> None:
+    def __init__(
+        self, cluster: Cluster, application: Application, folder: Path, crowd: Crowd | None = None
+    ) -> None:
         self.cluster, self.application, self.folder = cluster, application, folder
+        self.crowd = crowd or Crowd()
         self.record = Record()
         self.writers: dict[str, subprocess.Popen[bytes]] = {}
         self._isolated = 0
@@ -69,9 +82,14 @@ class Scene:
         self.application.enter()
         token, cookie = self.application.people()
         bearer, signed_in = {"Authorization": f"Bearer {token}"}, {"Cookie": cookie}
-        paths = {"/": signed_in, "/leads/": signed_in, f"{LEADS}?limit=20": bearer, "/accounts/login/": {}}
-        self.readers = Readers(PORT, self.record, paths, threads=READERS, pause_s=READER_PAUSE_S)
-        self.work = Work([PORT], token, 10**9, seen=self._seen, answer_s=READ_TIMEOUT_S)
+        pages = [
+            *[("/", signed_in), ("/leads/", signed_in)] * self.crowd.pages,
+            *[(f"{LEADS}?limit=20", bearer), ("/accounts/login/", {})] * self.crowd.light,
+        ]
+        self.readers = Readers(
+            self.crowd.port, self.record, pages, threads=self.crowd.readers, pause_s=self.crowd.pause_s
+        )
+        self.work = Work([self.crowd.port], token, 10**9, seen=self._seen, answer_s=READ_TIMEOUT_S)
         hosts = ",".join(f"{node}.postgres.{DOMAIN}:5432" for node in NODES)
         self._start_writer("haproxy", "postgres-rw:5432", f"{TLS}&{FAILOVER}")
         self._start_writer("hosts", hosts, f"{TLS}&{FAILOVER}&target_session_attrs=read-write")

@@ -58,12 +58,20 @@ def wrong(answers: list[Answer]) -> Counter[str]:
 
 
 class Readers:
-    """`threads` people who read in turn, each with a pause; one more who asks /livez."""
+    """`threads` people who read in turn, each with a pause; one more who asks /livez. `pages`: what they
+    read, an address and its headers each.
+    """
 
     def __init__(
-        self, port: int, record: Record, paths: dict[str, dict[str, str]], *, threads: int, pause_s: float
+        self,
+        port: int,
+        record: Record,
+        pages: list[tuple[str, dict[str, str]]],
+        *,
+        threads: int,
+        pause_s: float,
     ) -> None:
-        self.port, self.record, self.paths, self.pause_s = port, record, paths, pause_s
+        self.port, self.record, self.pages, self.pause_s = port, record, pages, pause_s
         self._is_over = threading.Event()
         self._threads = [
             threading.Thread(target=self._read, args=(number,), daemon=True) for number in range(threads)
@@ -82,9 +90,9 @@ class Readers:
     def _read(self, number: int) -> None:
         turn = number
         while not self._is_over.wait(self.pause_s):
-            path = list(self.paths)[turn % len(self.paths)]
+            path, headers = self.pages[turn % len(self.pages)]
             turn += 1
-            self.record.note(get(self.port, "read", path, self.paths[path], READ_TIMEOUT_S))
+            self.record.note(get(self.port, "read", path, headers, READ_TIMEOUT_S))
 
     def _probe(self) -> None:
         while not self._is_over.wait(PROBE_EVERY_S):
