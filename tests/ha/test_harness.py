@@ -40,7 +40,7 @@ def test_what_is_no_question_gets_no_answer(cut: bytes):
     ("times", "gap"),
     [
         ([1.0, 2.0, 3.0, 7.5, 8.0, 9.0], 4.5),
-        ([1.0, 2.0, 8.9], 6.9),  # the last before the span counts
+        ([1.0, 1.9, 8.9], 7.0),  # the last before the span counts
         ([2.5, 3.0], 6.0),  # never again
         ([], 7.0),
     ],
