@@ -61,6 +61,11 @@ class Host:
             raise Trouble(f"{self.name} ({self.node.ssh_address}): not reached by ssh: {found.last}")
         return found
 
+    def anew(self) -> "Host":
+        """The same node by a connection of its own, not the one that is shared."""
+        options = ("-o", "ControlPath=none", "-o", "ControlMaster=no")
+        return Host(self.node, (self.words[0], *options, *self.words[1:]), self.sudo)
+
     def must(self, command: str, *, stdin: str = "", timeout_s: float = 120) -> str:
         """What `command` prints. Raises Trouble with its last words if it fails."""
         said = self.run(command, stdin=stdin, timeout_s=timeout_s)

@@ -104,7 +104,8 @@ def files_step(host: Host, what: str, files: Iterable[File]) -> Step:
         return {file.path: why for file in wanted if (why := difference(file, found.get(file.path)))}
 
     def check() -> str:
-        return ", ".join(f"{path} {why}" for path, why in differing().items())
+        told = [f"{path} {why}" for path, why in differing().items()]
+        return ", ".join(told[:2]) + (f" and {len(told) - 2} more" if len(told) > 2 else "")
 
     def apply() -> None:
         paths = differing()
@@ -171,6 +172,9 @@ def service_step(
         if host.run(f"systemctl is-active {unit}").out.strip() != "active":
             host.run(f"systemctl reset-failed {unit}")
             host.must(f"systemctl start --no-block {unit}")
+            time.sleep(1)
+            if host.run(f"systemctl is-active {unit}").out.strip() in ("inactive", "failed"):
+                raise Trouble(f"{host.name}: {unit} ended at once: {last_words(host, unit)}")
         elif restart is None:
             host.must(f"systemctl restart {unit}")
         else:
@@ -178,6 +182,22 @@ def service_step(
         host.must(f"install -d -m 755 {STAMPS} && echo {wanted()} > {stamp}")
 
     return Step(host.name, f"{unit} runs", check, apply)
+
+
+def answers_step(host: Host, what: str, silence: Callable[[], str], unit: str, *, timeout_s: float) -> Step:
+    """Nothing is done but waiting until `silence` has nothing to say; the unit's last words tell why not."""
+
+    def apply() -> None:
+        try:
+            until(silence, timeout_s=timeout_s)
+        except Trouble as trouble:
+            raise Trouble(f"{host.name}: {trouble}; {unit} said last: {last_words(host, unit)}") from None
+
+    return Step(host.name, what, silence, apply)
+
+
+def last_words(host: Host, unit: str) -> str:
+    return host.run(f"journalctl -n 1 -o cat -u {unit}").last
 
 
 def command_step(host: Host, what: str, *, holds: str, missing: str, do: str, timeout_s: float = 600) -> Step:

@@ -30,6 +30,10 @@ NODES = ("node-1", "node-2", "node-3")
 LOOKED_AT = "/etc /usr/local /usr/bin /usr/sbin /srv /var/lib/gardenos-ops /var/lib/rancher"
 
 
+def ready(node: str) -> dict[str, object]:
+    return {"metadata": {"name": node}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+
+
 class Machines:
     """A context: three nodes that run, and `ops` from the operator's place."""
 
@@ -45,6 +49,7 @@ class Machines:
         k3s = (Path(__file__).parent / "node" / "k3s").read_bytes()
         site["k3s"] |= {"url": "file:///srv/k3s", "sha256": hashlib.sha256(k3s).hexdigest()}
         site["ssh"] = {"key": "operator", "known_hosts": "known_hosts"}
+        site["api"] = {"address": "10.0.0.10", "interface": "eth0"}
         site["secrets"] = "secrets"
         site |= changes
         self.inventory.write_text(yaml.safe_dump(site))
@@ -58,6 +63,7 @@ class Machines:
         (self.folder / "known_hosts").write_text("".join(f"{ADDRESSES[node]} {public}\n" for node in NODES))
         for path in (Path(__file__).parent / "node").iterdir():
             shutil.copy(path, self.folder)
+        (self.folder / "nodes.json").write_text(json.dumps({"items": [ready(node) for node in NODES]}))
         self.network.up()
         for node in NODES:
             self._start(node)
