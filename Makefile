@@ -64,7 +64,7 @@ render: deploy-tools ## the manifests of every site anew, into deploy/k8s/render
 test-chaos: $(DEV_PACKAGES) ## kills processes beside work (KILLS=20, SEED=n; CHAOS=shipped: freezes at the usual limits; CHAOS=rotate: new SECRET_KEYs)
 	@exec $(BESIDE_SERVER) $(BIN)/python -m tests.chaos $(CHAOS) --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-test-ha: $(DEV_PACKAGES) $(HA_TOOLS)/.made ## failovers on real processes, as root: a table (HA=smoke: two of the seven; ARGS="--out FILE")
+test-ha: $(DEV_PACKAGES) $(HA_TOOLS)/.made ## failovers on real processes, as root: a table (HA=smoke: two of seven; HA=rolling: restarts; ARGS="--out FILE")
 	@exec $(OWN) HA_PATRONI=$(CURDIR)/$(HA_TOOLS)/bin/patroni $(BIN)/python -m tests.ha $(HA) $(ARGS)
 
 test-images: $(DEV_PACKAGES) ## the images built and run with buildah and podman, as root (IMAGES_DIR: a folder that keeps them)
