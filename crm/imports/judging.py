@@ -63,8 +63,9 @@ SELECT (array_agg(lead_id ORDER BY NOT is_open, kind <> 'email', lead_id)
        CASE WHEN %(with_closed)s THEN count(lead_id) = 0 AND count(contact_id) > 0
             ELSE count(*) > 0
                  AND NOT (count(DISTINCT lead_id) = 1 AND bool_and(is_open) FILTER (WHERE lead_id IS NOT NULL)
-                          AND (count(contact_id) = 0 OR (min(contact_id) = max(contact_id)
-                                                         AND min(contact_id) = min(leads_contact)))) END
+                          AND (count(contact_id) = 0
+                               OR (min(contact_id) = max(contact_id)
+                                   AND min(contact_id) IS NOT DISTINCT FROM min(leads_contact)))) END
            AS is_alone
 FROM (
     SELECT lead.id AS lead_id, match.kind, lead.contact_id AS leads_contact, contact.id AS contact_id,
