@@ -258,7 +258,7 @@ def _place(
     when, if not now.
     """
     at = at or clock.now()
-    proof = locked_proof(identity.strong_keys)
+    proof = locked_proof(identity.strong_keys, name=identity.name)
     known, contact = bring_together(proof)
     if known:
         _learn(known, fields, identity, by=by, at=at)

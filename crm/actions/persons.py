@@ -79,14 +79,15 @@ class _MoreKeys(Exception):
         self.keys = set(keys)
 
 
-def locked_proof(strong_keys: Sequence[tuple[str, str]]) -> Proof:
+def locked_proof(strong_keys: Sequence[tuple[str, str]], *, name: str = "") -> Proof:
     """Lock these keys, and those of all records that are to be brought together; then the records.
 
     Key locks are taken in one go and in order; when the look under lock shows that more are needed, the
     savepoint gives them back and the round starts again with more. Rows come last: contacts, then leads, by
-    id. Must be called in a transaction.
+    id. Must be called in a transaction. `name`: of whom these keys are.
     """
     wanted = set(strong_keys)
+    asker = name if any(kind == KeyKind.EMAIL for kind, _value in strong_keys) else ""
     for _round in range(_TRIES):
         try:
             with transaction.atomic():
@@ -95,10 +96,11 @@ def locked_proof(strong_keys: Sequence[tuple[str, str]]) -> Proof:
                 missing = _keys_needed(persons) - wanted
                 if missing:
                     raise _MoreKeys(missing)
-                return _decide(persons)
+                return _decide(persons, asker)
         except _MoreKeys as more:
             wanted |= more.keys
-    return _decide(_find(strong_keys, lock=True)[:1])  # in endless motion: take the first and merge nothing
+    # in endless motion: take the first and merge nothing
+    return _decide(_find(strong_keys, lock=True)[:1], asker)
 
 
 def _find(strong_keys: Sequence[tuple[str, str]], *, lock: bool = False) -> list[Person]:
@@ -164,16 +166,21 @@ def _keys_needed(persons: Sequence[Person]) -> set[tuple[str, str]]:
     return set(rows.values_list("kind", "value"))
 
 
-def _decide(persons: Sequence[Person]) -> Proof:
+def _decide(found: Sequence[Person], asker: str) -> Proof:
+    """`asker`: the name of who has an e-mail address of their own. A number that they share with somebody of
+    another name proves nothing: colleagues have one switchboard, families one telephone.
+    """
+    others = [one for one in found if one.kinds == {KeyKind.PHONE} and _differ(asker, one.name)]
+    persons = [one for one in found if one not in others]
     if not persons:
-        return Proof()
+        return Proof(others=tuple(others))
     first, rest = persons[0], persons[1:]
     apart = were_taken_apart([lead.pk for person in persons for lead in person.leads]) if rest else set()
-    same, others = list[Person](), list[Person]()
+    same = list[Person]()
     for person in rest:
         pairs = {frozenset((one.pk, two.pk)) for one in first.leads for two in person.leads}
         is_other = bool(pairs & apart) or (
-            not first.kinds & person.kinds and _differ(first.name, person.name)
+            not (first.kinds & person.kinds) - {KeyKind.PHONE} and _differ(first.name, person.name)
         )
         (others if is_other else same).append(person)
     return Proof(first, tuple(same), tuple(others))

@@ -35,7 +35,9 @@ def met_by(row: ImportStage) -> tuple[set[int], set[int]]:
         (KeyKind.EMAIL, row.email_plain_key),
         (KeyKind.PHONE, row.phone_key),
     )
-    proof = locked_proof([(str(kind), value) for kind, value in keys if value])
+    proof = locked_proof(
+        [(str(kind), value) for kind, value in keys if value], name=str(row.fields.get("name") or "")
+    )
     persons = [person for person in (proof.person, *proof.same, *proof.others) if person]
     return (
         {lead.pk for person in persons for lead in person.leads},

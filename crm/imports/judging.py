@@ -66,9 +66,16 @@ SELECT (array_agg(lead_id ORDER BY NOT is_open, kind <> 'email', lead_id)
                           AND (count(contact_id) = 0
                                OR (min(contact_id) = max(contact_id)
                                    AND min(contact_id) IS NOT DISTINCT FROM min(leads_contact)))) END
-           AS is_alone
+           AS is_alone,
+           -- a number that is shared with somebody of another name: `persons` decides, on this row alone
+           coalesce(s.email_key <> '' AND bool_and(kind = 'phone') AND bool_and(is_other), false)
+               AS is_doubtful
 FROM (
-    SELECT lead.id AS lead_id, match.kind, lead.contact_id AS leads_contact, contact.id AS contact_id,
+    SELECT lower(coalesce(lead.name, contact.full_name)) <> lower(s.fields ->> 'name')
+               AND (NOT %(with_closed)s
+                    OR similarity(coalesce(lead.name, contact.full_name), s.fields ->> 'name') < 0.6)
+               AS is_other,
+           lead.id AS lead_id, match.kind, lead.contact_id AS leads_contact, contact.id AS contact_id,
            coalesce(lead.status = ANY(%(open)s), false) AS is_open,
            coalesce(%(is_all)s OR lead.owner_id = %(user)s OR lead.team_id = ANY(%(teams)s), false) AS is_mine
     FROM (VALUES ('external', s.external_key), ('email', s.email_key), ('email', s.email_plain_key),
@@ -82,7 +89,7 @@ FROM (
         WHERE id = match.lead_id AND deleted_at IS NULL AND merged_into_id IS NULL OFFSET 0
     ) AS lead ON true
     LEFT JOIN LATERAL (
-        SELECT id FROM crm_contact
+        SELECT id, full_name FROM crm_contact
         WHERE id = match.contact_id AND deleted_at IS NULL AND merged_into_id IS NULL OFFSET 0
     ) AS contact ON true
     WHERE wanted.value <> '' AND (lead.id IS NOT NULL OR contact.id IS NOT NULL)
@@ -90,10 +97,12 @@ FROM (
 """
 _JUDGE = """
 WITH judged AS MATERIALIZED (
-    SELECT s.id, s.row_no, known.lead_id, twin.line_no, coalesce(known.is_alone, false) AS is_alone,
+    SELECT s.id, s.row_no, CASE WHEN NOT known.is_doubtful THEN known.lead_id END AS lead_id, twin.line_no,
+           coalesce(known.is_alone OR known.is_doubtful, false) AS is_alone,
            CASE WHEN s.verdict = 'create' OR s.is_alone THEN s.lead_id END AS drawn_id,
            CASE WHEN twin.reason IS NOT NULL THEN 'twin_' || twin.reason
                 WHEN seen.is_seen THEN 'seen'
+                WHEN known.is_doubtful THEN 'new'
                 WHEN NOT known.may_change THEN 'not_mine'
                 WHEN known.lead_id IS NULL THEN 'new'
                 WHEN %(policy)s = 'skip' THEN 'known'

@@ -11,11 +11,13 @@ import pytest
 from django.db import connection
 
 from crm import clock
+from crm.actions.erasure import erase_person
 from crm.actions.intake import process_inquiry, receive_inquiry, receive_public_inquiry
 from crm.actions.leads import disqualify_lead
 from crm.actions.merging import merge_leads
 from crm.actions.opportunities import create_opportunity
 from crm.actions.opportunity_moves import win_opportunity
+from crm.actions.personal_data import person_of
 from crm.actions.persons import contact_of
 from crm.actions.spam import Signals
 from crm.actions.unmerging import undo_merge
@@ -110,6 +112,47 @@ def test_people_of_different_names_are_not_merged_but_asked_about():
     assert (candidate.lead_a, candidate.lead_b) == (anna, otto)
     assert "names differ" in candidate.reasons[0]
     assert not MergeLog.objects.exists()
+
+
+SWITCHBOARD = "+49 30 5555 0110"
+
+
+def test_colleagues_with_one_switchboard_number_stay_themselves_and_people_are_asked():
+    ada = arrive(name="Ada Berg", email="ada@firm.example", phone=SWITCHBOARD)
+    bob = arrive(name="Bob Tann", email="bob@firm.example", phone=SWITCHBOARD)
+    close(ada)
+    cyd = arrive(name="Cyd Wald", email="cyd@firm.example", phone=SWITCHBOARD)
+    assert persons() == 3
+    assert {lead.name for lead in Lead.objects.all()} == {"Ada Berg", "Bob Tann", "Cyd Wald"}
+    asked = {(pair.lead_a_id, pair.lead_b_id) for pair in DuplicateCandidate.objects.all()}
+    assert (ada.pk, bob.pk) in asked
+    assert not MergeLog.objects.exists()
+    erase_person(person_of(lead=Lead.objects.get(pk=ada.pk)), by=SYSTEM)
+    assert Lead.objects.filter(pk__in=[bob.pk, cyd.pk], name__in=["Bob Tann", "Cyd Wald"]).count() == 2
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(
+            {"name": "Berg, Ada", "email": "ada@home.example"}, id="the same name written otherwise"
+        ),
+        pytest.param({"name": "A. Berg", "email": "ada@home.example"}, id="an initial"),
+        pytest.param({"name": "Ada", "email": "ada@home.example"}, id="a first name"),
+        pytest.param({"name": "Bob Tann"}, id="without an address of their own, whoever calls"),
+    ],
+)
+def test_a_number_proves_a_person_whose_name_does_not_say_otherwise(again):
+    ada = arrive(name="Ada Berg", email="ada@firm.example", phone=SWITCHBOARD)
+    assert arrive(phone=SWITCHBOARD, **again) == ada
+
+
+def test_a_caller_on_a_shared_number_makes_no_one_person_of_its_people():
+    ada = arrive(name="Ada Berg", email="ada@firm.example", phone=SWITCHBOARD)
+    bob = arrive(name="Bob Tann", email="bob@firm.example", phone=SWITCHBOARD)
+    assert arrive(name="Somebody", phone=SWITCHBOARD) == ada
+    bob.refresh_from_db()
+    assert bob.merged_into is None
 
 
 def test_what_people_took_apart_stays_apart():

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from crm import events
-from crm.actions.imports import cancel_import, check_import, map_import, run_import
+from crm.actions.imports import cancel_import, check_import, map_import, run_import, undo_import
 from crm.actions.leads import disqualify_lead, update_lead
 from crm.errors import ImportRefused, PermissionRefused, TransitionRefused
 from crm.imports.running import ImportRun
@@ -17,6 +17,7 @@ from crm.imports.summary import analysis_choices, leads_to_analyse, problem_rows
 from crm.models import (
     Actor,
     CustomField,
+    DuplicateCandidate,
     ImportJob,
     ImportRow,
     ImportStage,
@@ -256,6 +257,21 @@ def test_leads_we_know_are_updated_left_alone_or_asked_again(policy: str):
         assert before["values"]["company"] == "Old Ltd"
         assert before["points"] == [["phone", "+49305550110"]]
         assert before["version"] == lead.version == 2
+
+
+@pytest.mark.parametrize("policy", ["update", "skip", "create"])
+def test_a_colleague_on_a_shared_number_is_a_lead_of_their_own(policy: str):
+    run(csv_of("Name,E-mail,Phone", "Ada Berg,ada@x.example,+49305550110"))
+    job = run(csv_of("Name,E-mail,Phone", "Cyd Wald,cyd@x.example,+49305550110"), policy=policy)
+    assert counts(job) == (1, 0, 0, 0)
+    ada, cyd = Lead.objects.order_by("name")
+    assert (ada.name, cyd.name) == ("Ada Berg", "Cyd Wald")
+    assert ada.version == 1
+    [pair] = DuplicateCandidate.objects.all()
+    assert {pair.lead_a, pair.lead_b} == {ada, cyd}
+    undo_import(job.pk, by=SYSTEM, in_process=True)
+    work(job)
+    assert list(Lead.objects.live()) == [ada]
 
 
 def test_an_outcome_that_people_decided_outranks_the_files():
