@@ -227,7 +227,7 @@ class Etcd:
             except Trouble as trouble:
                 sick = [host for host in self.hosts if self.health()[host.name]]
                 words = [
-                    f"{host.name}: {host.run(f'journalctl -n 1 -o cat -u {UNIT}').last}" for host in sick
+                    f"{host.name}: {host.run(f'journalctl -n 5 -o cat -u {UNIT}').last}" for host in sick
                 ]
                 raise Trouble(f"{trouble}; last in the journal: {'; '.join(words)}") from None
 

@@ -197,7 +197,7 @@ def answers_step(host: Host, what: str, silence: Callable[[], str], unit: str, *
 
 
 def last_words(host: Host, unit: str) -> str:
-    return host.run(f"journalctl -n 1 -o cat -u {unit}").last
+    return host.run(f"journalctl -n 5 -o cat -u {unit}").last
 
 
 def command_step(host: Host, what: str, *, holds: str, missing: str, do: str, timeout_s: float = 600) -> Step:
