@@ -30,7 +30,7 @@ from crm.errors import is_outage
 log = logging.getLogger(__name__)
 REPAIR_NOTE_BYTES = 900  # what a repair may add to the prompt
 OVER_BUDGET_S = 60.0
-AHEAD = 4  # a pool's target over this is what is in hand beside it
+AHEAD = 2  # a pool's target over this is what is in hand beside it
 
 
 @dataclass(frozen=True, slots=True)
