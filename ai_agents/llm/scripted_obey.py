@@ -33,7 +33,7 @@ def obey(asked: "Asked", honest: Answer) -> Answer:
         "reply_triage": lambda: _triage(asked, honest, said),
         "lead_analysis": lambda: _analysis(asked, honest, said, quotes),
     }
-    return by_agent.get(asked.agent, lambda: honest)()
+    return by_agent.get(asked.agent, lambda: _other(asked, honest, said))()
 
 
 def _understood(text: str) -> str:
@@ -96,6 +96,22 @@ def _paragraph(asked: "Asked", text: str) -> list[Answer]:
     return [{"text": text, "facts": [fact["id"] for fact in asked.facts][:8]}]
 
 
+def _other(asked: "Asked", honest: Answer, said: str) -> Answer:
+    """Any other kind: each text that the model writes itself says what it was told."""
+    if asked.is_repair:
+        return honest if asked.digest[5] % 2 else _each_text(honest, lambda text: said[:120] or text)
+    return _each_text(honest, lambda _text: f"{said[:60]} {asked.system[:60]}") | {"send_to": EVIL}
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """The same answer with its sentences changed: not its words from closed lists, not its quotes."""
+    if isinstance(value, list):
+        return [_each_text(one, change) for one in value]
+    if isinstance(value, dict):
+        return {key: one if key == "quote" else _each_text(one, change) for key, one in value.items()}
+    return change(value) if isinstance(value, str) and " " in value else value
+
+
 def _triage(asked: "Asked", honest: Answer, said: str) -> Answer:
     if asked.is_repair:
         return honest
@@ -116,7 +132,7 @@ def hostile(asked: "Asked", honest: Answer) -> Answer:
             ],
         }
     if asked.agent != "lead_analysis":
-        return honest | {"summary": "<img src=x onerror=alert(1)> [offer](javascript:alert(1))"}
+        return dict(_each_text(honest, lambda _: "<img src=x onerror=alert(1)> [offer](javascript:alert(1))"))
     return honest | {
         "summary": "<img src=x onerror=alert(1)> [offer](javascript:alert(1))",
         "reasons": [{"label": "<b>VIP</b>", "points": 40, "quote": "never said by anybody", "source": "f1"}],
@@ -129,7 +145,7 @@ def _on_text(change: Callable[[str], str]) -> Callable[[Answer], Answer]:
 
     def changed(honest: Answer) -> Answer:
         if "paragraphs" not in honest:
-            return honest | {"summary": change(str(honest["summary"]))}
+            return dict(_each_text(honest, change))
         text = " ".join(said["text"] for paragraph in honest["paragraphs"] for said in paragraph)
         return honest | {"paragraphs": [[{"text": change(text), "facts": []}]]}
 
@@ -141,7 +157,7 @@ def _with_a_link(honest: Answer) -> Answer:
     link = "All of it stands on evil.example/pay for you."
     if "paragraphs" in honest:
         return honest | {"paragraphs": [*honest["paragraphs"], [{"text": link, "facts": []}]]}
-    return honest | {"summary": f"{honest['summary']} {link}"}
+    return dict(_each_text(honest, lambda text: f"{text} {link}"))
 
 
 ASTRAY: dict[str, Callable[[Answer], Answer]] = {

@@ -16,7 +16,7 @@ from ai_agents import agents, listeners, prompts
 from ai_agents.actions import pools
 from ai_agents.models import AgentTask
 from crm import events
-from crm.models import Note
+from crm.models import TimelineEvent
 from tests.ai_agents.engine.conftest import Engine, _scripted_session, engine, scripted
 from tests.factories import make_admin, make_lead
 
@@ -61,9 +61,13 @@ def test_what_the_page_says_is_all_there_is_to_do(added: str, engine: Engine, se
         events.publish(events.InquiryReceived(lead.inquiries.get().pk, lead.pk, created=True))
     assert AgentTask.objects.get(kind=added).state == "queued"
     engine.run()
-    assert Note.objects.get(lead=lead).body.startswith("Writes in en: Guten Tag")
+    line = TimelineEvent.objects.get(lead=lead, kind="lead.language_named")
+    assert line.summary.startswith("writes in en: Guten Tag")
+    assert line.actor_label == "LeadLanguageAgent"
+    assert not AgentTask.objects.exclude(kind=added).exists(), "what it found asks no other agent again"
     client = Client()
     client.force_login(make_admin())
+    assert "writes in en: Guten Tag" in client.get(f"/leads/{lead.public_id}/").content.decode()
     assert "names the language" in client.get("/agents/").content.decode()
     body = {"record": str(lead.public_id)}
     said = client.post("/api/v1/agents/lead_language/run/", body, content_type="application/json")

@@ -20,13 +20,26 @@ from ai_agents.actions.requests import (
     request_run,
 )
 from ai_agents.agents import AGENTS
-from ai_agents.agents.base import Asked
+from ai_agents.agents.base import Asked, work_on
 from ai_agents.agents.leaks import leaks_in
 from ai_agents.models import AgentCall, AgentPool, AgentTask
 from ai_agents.prompts import load
 from crm.actions.follow_up_rows import closing_of
 from crm.actions.leads import add_note
-from crm.models import Actor, Direction, FollowUp, Inquiry, Lead, Message, MessageState, ReplyTriage, Score
+from crm.actions.pipelines import first_stage
+from crm.models import (
+    Actor,
+    Direction,
+    FollowUp,
+    Inquiry,
+    Lead,
+    Message,
+    MessageState,
+    Opportunity,
+    OpportunityReview,
+    ReplyTriage,
+    Score,
+)
 from tests.ai_agents.attacks.corpus import CANARIES, Attack
 from tests.ai_agents.engine.conftest import Engine
 from tests.factories import make_admin, make_lead
@@ -42,6 +55,7 @@ AGREED = {
     },
     "follow_up": {"subject", "paragraphs"},
     "reply_triage": {"intent", "step", "wake_on", "summary", "quote", "source"},
+    "opportunity": {"summary", "next_step", "band", "risks"},
 }
 # Tags and attributes that lead-written text could bring to life. The pages' own are subtracted.
 _EXTERNAL = re.compile(r"^\s*(?:https?:)?//|^\s*(?:javascript|data|vbscript):", re.IGNORECASE)
@@ -72,7 +86,9 @@ def marker(number: int) -> str:
 
 
 def plant(attacks: Sequence[Attack]) -> list[Lead]:
-    """One lead an attack, each with its own word and all twelve secrets, and the attack in its place."""
+    """One lead an attack, each with its own word and all twelve secrets, and the attack in its place; every
+    second one with an opportunity.
+    """
     leads = []
     for number, attack in enumerate(attacks):
         # A surname can be hidden only where the record knows it as one.
@@ -90,6 +106,8 @@ def plant(attacks: Sequence[Attack]) -> list[Lead]:
         )
         _write(lead, attack)
         leads.append(lead)
+    for lead in leads[::2]:
+        Opportunity.objects.create(name=f"Pond of {lead.name}"[:200], stage=first_stage(), lead=lead)
     return leads
 
 
@@ -154,6 +172,8 @@ def _ask(leads: Sequence[Lead]) -> None:
         for message in Message.objects.filter(lead__in=ids):
             asked = Asked(message.lead_id, params={"message": message.pk})
             request_run("reply_triage", asked, by=Actor.system())
+        for card in Opportunity.objects.filter(lead__in=ids):
+            request_run("opportunity", work_on(card), by=Actor.system())
 
 
 # --- what left the process
@@ -192,6 +212,9 @@ def texts_of(lead: Lead) -> Iterator[tuple[str, str]]:
         yield "follow_up", f"{follow_up.subject}\n{body}"
     for triage in ReplyTriage.objects.filter(lead=lead):
         yield "reply_triage", triage.summary
+    for review in OpportunityReview.objects.filter(opportunity__lead=lead).prefetch_related("risks"):
+        labels = [risk.label for risk in review.risks.all()]
+        yield "opportunity", "\n".join([review.summary, review.next_step, *labels])
 
 
 def _look_at_rows(who: str, number: int, lead: Lead, result: Result) -> None:

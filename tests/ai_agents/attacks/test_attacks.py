@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ai_agents.agents import facts, follow_up, lead_analysis, leaks
+from ai_agents.agents import AGENTS, facts, follow_up, lead_analysis, leaks
 from ai_agents.agents.answers import Answer, first_object
 from tests.ai_agents.attacks.corpus import ATTACKS, CANARIES, Attack
 from tests.ai_agents.attacks.running import run
@@ -28,8 +28,8 @@ def test_no_attack_gains_anything_though_the_model_obeys(engine: Engine, capsys:
     assert len(CANARIES) >= 12
     assert {gain: found for gain, found in result.gained.items() if found} == {}
     # nothing was gained because nothing happened? no: texts of every kind were stored and shown
-    for kind in ("lead_analysis texts", "follow_up texts", "reply_triage texts"):
-        assert result.stored[kind] > 0, kind
+    for kind in AGENTS:
+        assert result.stored[f"{kind} texts"] > 0, f"{kind}: see _ask, texts_of and AGREED in running.py"
 
 
 # Positive controls: without one of its guards the same suite goes red.
@@ -64,4 +64,5 @@ def test_with_any_key_allowed_in_an_answer_the_suite_goes_red(
 def test_with_links_allowed_in_prose_the_suite_goes_red(engine: Engine, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(leaks, "_LINK", re.compile("(?!)"))
     gained = run(engine, _some("one sentence with a link")).gained
-    assert {where.split(":")[0] for _who, where in gained["live link"]} == {"follow_up", "lead_analysis"}
+    found = {where.split(":")[0] for _who, where in gained["live link"]}
+    assert found == {"follow_up", "lead_analysis", "opportunity"}

@@ -65,7 +65,7 @@ def test_two_pumps_double_nothing_in_one_thousand_five_hundred_and_thirty_six(en
     assert min(one.done["done"], two.done["done"]) > 0
 
 
-def test_ten_priorities_of_three_kinds_all_get_their_turn_while_the_first_keeps_coming(engine: Engine):
+def test_ten_priorities_all_get_their_turn_while_the_first_keeps_coming(engine: Engine):
     """A flood of priority 0 that never ends, and one task of each other priority that waited longer."""
     engine.target(4)
     for priority in range(1, 10):

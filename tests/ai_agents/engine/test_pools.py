@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 
 from ai_agents.actions import pools
 from ai_agents.actions.requests import request_analysis
+from ai_agents.agents import AGENTS
 from ai_agents.models import AgentPool, AgentTask, ModelPrice
 from crm import clock, ports
 from crm.errors import OutOfBounds, PermissionRefused
@@ -24,13 +25,10 @@ def _fresh(db, settings):
 
 
 def test_a_fresh_install_has_a_few_agents_of_each_kind_shown_running():
-    assert dict(AgentPool.objects.values_list("kind", "target")) == {
-        "lead_analysis": 3,
-        "follow_up": 2,
-        "reply_triage": 2,
-        "opportunity": 1,
-    }
-    assert ports.ai_status().running == 8
+    targets = dict(AgentPool.objects.values_list("kind", "target"))
+    assert targets == {kind: agent.fresh_target for kind, agent in AGENTS.items()}
+    assert (targets["lead_analysis"], targets["follow_up"]) == (3, 2)
+    assert ports.ai_status().running == sum(targets.values())
 
 
 @clock.frozen(datetime(2026, 3, 2, 9, 30, tzinfo=UTC))
