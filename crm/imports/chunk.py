@@ -32,12 +32,15 @@ _EACH = {
 }
 
 
-def staged(verdict: str = "", *, each: str = "row") -> str:
-    """FROM, WHERE and ORDER BY of a chunk's rows `s`; or of each of their keys or points."""
+def staged(*verdicts: str, each: str = "row") -> str:
+    """FROM, WHERE and ORDER BY of a chunk's rows `s`, of these verdicts or all; or of each of their keys or
+    points.
+    """
     joins, where, order = _EACH[each]
+    named = ", ".join(f"'{verdict}'" for verdict in verdicts)
     return (
         f"FROM crm_importstage s {joins} WHERE s.job_id = %(job)s AND s.row_no BETWEEN %(first)s AND %(last)s"
-        f" AND s.verdict LIKE '{verdict or '%%'}' {where} ORDER BY s.row_no{order}"
+        f"{f' AND s.verdict IN ({named})' if named else ''} {where} ORDER BY s.row_no{order}"
     )
 
 

@@ -51,7 +51,7 @@ def write_chunk(chunk: Chunk) -> dict[str, int]:
     that a lead is written once, with its score.
     """
     parameters = chunk.parameters
-    inquiries = _insert_inquiries(parameters, Verdict.CREATE, InquiryState.CREATED)
+    inquiries = _insert_inquiries(parameters, with_known=chunk.job.policy == ImportPolicy.CREATE)
     _insert_leads(parameters, _score(chunk, inquiries))
     _insert_first_status(parameters)
     _insert_points(parameters)
@@ -61,9 +61,7 @@ def write_chunk(chunk: Chunk) -> dict[str, int]:
         learned.note(lead_id, "keys", keys)
     note_candidates(list(inquiries))
     if learned.lead_ids:
-        if chunk.job.policy == ImportPolicy.CREATE:
-            _insert_inquiries(parameters, Verdict.UPDATE, InquiryState.ATTACHED)
-        else:
+        if chunk.job.policy != ImportPolicy.CREATE:
             _tell_of_update(parameters)
         _score_again(learned)
     return book_rows(chunk, learned.before)
@@ -160,7 +158,7 @@ def _insert_keys(parameters: Mapping[str, Any], *, known: list[int]) -> dict[int
     """Store the match keys in the order of the rows, of new leads and known ones alike, because candidates
     look at the keys before theirs. Returns those added to `known` leads: lead id -> [[kind, value], ...].
     """
-    written = staged(each="key").replace("WHERE ", "WHERE s.verdict IN ('create', 'update') AND ", 1)
+    written = staged(Verdict.CREATE, Verdict.UPDATE, each="key")
     values = {"lead": "s.lead_id", "kind": "key.kind", "value": "key.value"}
     returned = f"{written} ON CONFLICT DO NOTHING RETURNING lead_id, kind, value"
     sql, defaults = insert_sql(MatchKey, values, returned)
@@ -198,10 +196,11 @@ def _current_scores(lead_ids: list[int]) -> dict[int, tuple[int | None, str, set
     return {lead_id: (score, source, ids[lead_id]) for lead_id, score, source in shown}
 
 
-def _insert_inquiries(parameters: Mapping[str, Any], verdict: Verdict, state: InquiryState) -> dict[int, int]:
-    """The rows as inquiries, and for each the line of the lead's story that tells of it. One statement.
+def _insert_inquiries(parameters: Mapping[str, Any], *, with_known: bool) -> dict[int, int]:
+    """The rows that make a lead as inquiries, `with_known` also those that meet one, in the order of the
+    file; and for each the line of the lead's story that tells of it. One statement.
 
-    Returns lead id -> inquiry id.
+    Returns lead id -> inquiry id of those that make a lead.
     """
     inquiries, defaults = insert_sql(
         Inquiry,
@@ -212,12 +211,14 @@ def _insert_inquiries(parameters: Mapping[str, Any], verdict: Verdict, state: In
             " ELSE s.fields || jsonb_build_object('custom', s.custom) END",
             "message": "coalesce(s.fields ->> 'message', '')",
             "idempotency_key": "%(row_key)s || s.row_hash",
-            "state": "%(state)s",
+            "state": f"CASE s.verdict WHEN '{Verdict.CREATE}' THEN '{InquiryState.CREATED}'"
+            f" ELSE '{InquiryState.ATTACHED}' END",
             "lead": "s.lead_id",
             "received_at": "%(at)s",
         },
-        staged(verdict),
+        staged(Verdict.CREATE, *([Verdict.UPDATE] if with_known else [])),
     )
+    again = f"made.state = '{InquiryState.ATTACHED}'"
     words = "left(replace(made.message, E'\\n', ' '), 220)"
     story, more_defaults = insert_sql(
         TimelineEvent,
@@ -225,24 +226,17 @@ def _insert_inquiries(parameters: Mapping[str, Any], verdict: Verdict, state: In
             **_TELLER,
             "lead": "made.lead_id",
             "kind": "'inquiry.received'",
-            "summary": f"%(opening)s || CASE WHEN {words} = '' THEN '' ELSE ': ' || {words} END",
-            "data": "jsonb_build_object('again', %(again)s, 'inquiry', made.public_id)",
+            "summary": f"CASE WHEN {again} THEN %(asked_again)s ELSE %(came_in)s END"
+            f" || CASE WHEN {words} = '' THEN '' ELSE ': ' || {words} END",
+            "data": f"jsonb_build_object('again', {again}, 'inquiry', made.public_id)",
         },
         "FROM made",
     )
-    again = state == InquiryState.ATTACHED
     with connection.cursor() as cursor:
         cursor.execute(
-            f"WITH made AS ({inquiries} RETURNING id, lead_id, public_id, message),"  # noqa: S608
-            f" told AS ({story}) SELECT lead_id, id FROM made",
-            {
-                **defaults,
-                **more_defaults,
-                **parameters,
-                "state": state,
-                "again": again,
-                "opening": parameters["asked_again" if again else "came_in"],
-            },
+            f"WITH made AS ({inquiries} RETURNING id, lead_id, public_id, message, state),"  # noqa: S608
+            f" told AS ({story}) SELECT lead_id, id FROM made WHERE NOT {again}",
+            {**defaults, **more_defaults, **parameters},
         )
         return dict(cursor.fetchall())
 
