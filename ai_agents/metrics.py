@@ -90,6 +90,7 @@ STATES = {"closed": 0, "half_open": 1, "open": 2}
 _BEATS = (
     "SELECT substr(name, 9), extract(epoch FROM now() - at) FROM crm_heartbeat WHERE name LIKE 'cluster:%'"
 )
+_RESTARTS = "SELECT substr(name, 10), (info ->> 'n')::bigint FROM crm_heartbeat WHERE name LIKE 'restarts:%'"
 _DJANGOQ = "SELECT key, count(*) FROM django_q_ormq GROUP BY 1"
 
 
@@ -211,6 +212,8 @@ class AgentsCollector:
         queues = {(cluster,): n for cluster, n in _rows(_DJANGOQ)}
         yield _gauge("djangoq_heartbeat_age_seconds", "Since a cluster proved progress", ["cluster"], ages)
         yield _gauge("djangoq_queue_size", "Rows on the queue", ["cluster"], queues)
+        restarts = {(cluster,): n for cluster, n in _rows(_RESTARTS)}
+        yield _counter("djangoq_reincarnations", "Clusters started anew", ["cluster"], restarts)
 
 
 def _scores(measured: Mapping[str, Any]) -> Iterator[Metric]:

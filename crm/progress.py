@@ -7,6 +7,8 @@ is one of perhaps many; it has rows of its own, by its instance (`QCLUSTER_INSTA
 - `guard:<name>@<instance>`: its sentinel, which replaces dead processes and runs schedules, made its round;
 - `results:<name>@<instance>`: there while a finished task waits to be booked, since when.
 
+`restarts:<name>` counts how often a watchdog has started a cluster anew, on all machines together.
+
 They are written in statements of their own, outside transactions, so that nobody waits for a row of them.
 """
 
@@ -38,6 +40,17 @@ class Signs:
     work_s: float | None
     guard_s: float | None
     results_s: float | None
+
+
+def count_restart(cluster: str) -> None:
+    """A watchdog starts this cluster anew: one more in the row `restarts:<cluster>`, which outlives it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO crm_heartbeat AS row (name, at, info) VALUES (%s, now(), '{\"n\": 1}') "
+            "ON CONFLICT (name) DO UPDATE SET at = now(), "
+            "info = jsonb_build_object('n', (row.info ->> 'n')::bigint + 1)",
+            [f"restarts:{cluster}"],
+        )
 
 
 def here() -> str:

@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.db import OperationalError, connection
 
 from crm import progress
+from crm.models import Heartbeat
 from crm.progress import Signs
 from gardenos.management.commands import qcluster_watch
 from gardenos.management.commands.qcluster_watch import Watch, why_stale
@@ -45,6 +46,18 @@ def test_without_a_database_the_cluster_waits_and_says_so_once():
         rows.instances_here.side_effect = None
         watch.start()
         assert started.called
+
+
+def test_each_restart_is_counted_for_its_cluster_and_a_lost_database_hinders_none(db):
+    watch = Watch("default", lambda _line: None)
+    for _ in range(2):
+        watch.process = mock.Mock(pid=2**22 + 1)  # no such process
+        watch.restart("booked no result for 41 s")
+    with mock.patch.object(progress, "count_restart", side_effect=OperationalError("gone")):
+        watch.process = mock.Mock(pid=2**22 + 1)
+        watch.restart("booked no result for 41 s")
+    assert watch.process is None
+    assert Heartbeat.objects.get(name="restarts:default").info == {"n": 2}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Runs one queue cluster and judges it by progress: a frozen cluster looks alive to everything else."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -188,6 +189,8 @@ class Watch:
         self.process = None
         self.start_at = time.monotonic() + self.pause_s
         self.say(f"cluster {self.cluster} {why}; starting it again")
+        with contextlib.suppress(DatabaseError):  # it is away; this one goes uncounted
+            progress.count_restart(self.cluster)
         self.pause_s = min(max(1, self.pause_s * 2), LONGEST_PAUSE_S)
 
     def stop(self) -> None:

@@ -4,11 +4,16 @@ from decimal import Decimal
 
 import pytest
 
+from ai_agents.actions import queue
+from ai_agents.actions.outcomes import DONE
 from ai_agents.actions.status import ai_status, current_troubles
+from ai_agents.claims import Claims, Order, Ready
 from ai_agents.models import AgentCall, AgentPool, AgentTask, Budget, ModelPrice, PumpLease
 from ai_agents.scaling import autoscale
+from ai_agents.switchboard import Switchboard
 from crm.models import Score, ScoreKind
-from tests.ai_agents.engine.conftest import Engine
+from tests.ai_agents.engine.conftest import FAST, Engine
+from tests.ai_agents.engine.test_queue import fill
 from tests.crm.web.pages import signed_in
 from tests.factories import make_admin
 
@@ -77,6 +82,44 @@ def test_ten_priorities_all_get_their_turn_while_the_first_keeps_coming(engine: 
     places = [order.index(priority) for priority in range(1, 10)]
     print(f"places of priorities 1 to 9 among {len(order)}: {places}")
     assert max(places) < 400, "none had to wait for the end of the flood"
+
+
+def test_of_ten_thousand_of_three_kinds_none_starves_in_a_flood_of_the_first_priority(
+    engine: Engine, monkeypatch
+):
+    """Claims alone, without a model: as many tasks of priority 0 come in as are done."""
+    kinds = ("lead_analysis", "follow_up", "reply_triage")
+    AgentPool.objects.filter(kind__in=kinds).update(target=32, is_auto=False)
+    fill(10_000, kinds)
+    monkeypatch.setattr(Claims, "_read", lambda _self, _kind, tasks: [(task, None) for task in tasks])
+    monkeypatch.setattr(
+        Claims,
+        "_reserve",
+        lambda _self, permit, _kind, read, price: [
+            Ready(task, None, permit.model, price) for task, _ in read
+        ],
+    )
+    claims = Claims(engine.server.provider, FAST, Switchboard(engine.server.provider))
+    claims.follow({kind: Order.of(AgentPool.objects.get(kind=kind), pumps=1) for kind in kinds})
+    waited_longest = {
+        kind: set(AgentTask.objects.filter(kind=kind).order_by("run_after").values_list("pk", flat=True)[:90])
+        for kind in kinds
+    }
+    turns, flood = 0, 0
+    while any(waited_longest.values()) and turns < 300:
+        turns += 1
+        for kind in kinds:
+            started = claims.start(kind, 32)
+            claims.take_ahead()
+            queue.end([ready.task for ready in started], DONE)
+            waited_longest[kind] -= {ready.task.pk for ready in started}
+            AgentTask.objects.bulk_create(
+                AgentTask(kind=kind, priority=0, dedup_key=f"flood {flood + nr}")
+                for nr in range(len(started))
+            )
+            flood += len(started)
+    print(f"the 90 of each kind that waited longest, all priorities, were started within {turns} turns of 32")
+    assert turns < 150
 
 
 def test_the_autoscaler_finishes_a_thousand_and_comes_to_rest(engine: Engine):

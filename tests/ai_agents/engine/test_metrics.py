@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ai_agents import metrics
 from ai_agents.actions import outcomes
 from ai_agents.models import AgentCall, AgentTask, ProviderHealth, PumpLease, ScoringModel
+from crm import progress
 from crm.models import FollowUp
 from tests.ai_agents.engine.conftest import Engine
 from tests.factories import make_admin, make_follow_up, make_lead
@@ -133,6 +134,12 @@ def test_the_active_models_measures_are_told(db):
     )
     found = scrape()
     assert (found["ai_score_auc",], found["ai_score_brier",], found["ai_score_ece",]) == (0.87, 0.14, 0.02)
+
+
+def test_restarts_of_a_cluster_are_counted(db):
+    progress.count_restart("ai")
+    progress.count_restart("ai")
+    assert scrape()["djangoq_reincarnations_total", "ai"] == 2
 
 
 def test_metrics_are_part_of_the_page(client, db):

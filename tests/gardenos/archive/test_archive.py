@@ -25,6 +25,7 @@ from gardenos.archive.reading import read_archive, read_manifest
 from gardenos.archive.tables import LEFT_OUT, archived_models, columns_of, digest_of
 from gardenos.archive.writing import write_archive
 from tests.factories import actor, make_admin, make_follow_up, make_lead, make_team, make_user
+from tests.gardenos.test_migrations import a_row_in_every_table
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NAMES = ("Ada", "Zoë “Quote” O'Neil", "=SUM(A1)", "line\nbreak, comma", "\\N", "日本 \U0001f331")
@@ -55,6 +56,7 @@ def a_site() -> None:
     folder = Path(settings.MEDIA_ROOT) / "attachments"
     folder.mkdir(parents=True)
     (folder / "plan.pdf").write_bytes(b"%PDF-1.7 \x00\xff")
+    a_row_in_every_table()
 
 
 def digests() -> dict[str, tuple[int, str]]:
@@ -80,8 +82,8 @@ def archive(as_owner: None, tmp_path: Path) -> Path:
 
 def test_an_empty_database_becomes_equal_table_by_table_and_file_by_file(archive: Path):
     before = digests()
-    assert sum(rows for rows, _digest in before.values()) > 60
-    assert before["crm_lead"][0] == len(NAMES)
+    unused = {"account_emailaddress", "account_emailconfirmation", "pghistory_context"}  # by the product
+    assert {table for table, (rows, _digest) in before.items() if not rows} == unused
     empty()
     assert digests() != before
     read_archive(archive)
@@ -93,7 +95,7 @@ def test_the_rebuilt_site_goes_on_working(archive: Path):
     empty()
     epochs = set(LiveEpoch.objects.values_list("epoch", flat=True))
     read_archive(archive)
-    by = actor(User.objects.get(role="admin"))
+    by = actor(User.objects.filter(role="admin").order_by("pk")[0])
     lead = receive_inquiry(
         channel="manual", payload={"name": "After", "email": "after@example.com"}, by=by
     ).lead
