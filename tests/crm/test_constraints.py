@@ -52,6 +52,7 @@ CHECKS: dict[str, Changes] = {
     "crm_lead_outcome_has_time_and_origin": {"outcome": "won"},
     "crm_lead_next_action_whole": {"next_action_kind": "call"},
     "crm_lead_value_not_negative": {"est_value": -1},
+    "crm_customfield_written_by_readers": {"read_from": "manager", "write_from": "rep"},
     "crm_importjob_assign_whole": {"assign": "user"},
     "crm_leadsource_answers_in_a_month": {"answer_minutes": 43_201},
     "crm_leadstatuschange_from_status_known": {"from_status": "?", "seconds_in_from": 1},

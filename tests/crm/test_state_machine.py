@@ -46,7 +46,7 @@ from tests.factories import actor, make_admin, make_team, make_user
 
 SYSTEM = Actor.system()
 PHONES = ("+442079460018", "+442079460019", "+442079460020")
-APPROVAL = {"state", "approved_by_id", "approved_at", "approved_sha256"}
+APPROVAL = {"state", "approved_by_id", "approved_at", "approved_sha256", "edit_ratio"}
 number = st.integers(0, 11)  # a record or an arrow, counted from the first that fits
 often = st.sampled_from([True, True, False])
 STARTS: dict[str, tuple[str, ...]] = {  # the arrows that bring a new lead there
