@@ -127,7 +127,7 @@ def test_every_target_is_at_least_24_pixels(name: str, new_page: NewPage, garden
 def test_the_palette_and_an_open_form_have_no_barrier_either(new_page: NewPage, garden: Garden) -> None:
     page = new_page("/")
     page.keyboard.press("Control+k")
-    expect(page.get_by_role("option").first).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_role("option").first).to_be_visible()
     picture(page, "palette", width=1440, theme="light")
     assert not Axe().run(page, options=RULES).response["violations"]
     page.keyboard.press("Escape")
