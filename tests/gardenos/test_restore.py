@@ -32,6 +32,14 @@ CANARIES = (*TRACES, ASKED, NOTED, WROTE, JUDGED)
 RESTORED = f"test_restored_{os.getpid()}"
 
 
+def _drop(link: psycopg.Connection, name: sql.Identifier) -> None:
+    """Also while autovacuum is in it, whose worker we may not end: without FORCE PostgreSQL does."""
+    try:
+        link.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+    except psycopg.errors.InsufficientPrivilege:
+        link.execute(sql.SQL("DROP DATABASE {}").format(name))
+
+
 @pytest.fixture(autouse=True)
 def ledger(settings: Any, tmp_path: Path) -> Path:
     settings.ERASURE_LEDGER = tmp_path / "kept apart" / "erasures.jsonl"
@@ -66,7 +74,7 @@ def fresh_database() -> Iterator[str]:
         try:
             yield address(RESTORED)
         finally:
-            link.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+            _drop(link, name)
 
 
 def found_in(database: str) -> set[str]:

@@ -91,7 +91,7 @@ class Work:
         again brings nobody back.
         """
         said = {name: text(row.get(name)) for name in ("email", "phone", "country")}
-        for kind, norm in ways_in(said, country=country) if self.erased else ():
+        for kind, norm in sorted(ways_in(said, country=country)) if self.erased else ():
             at = self.erased.get(known_as(kind, norm))
             if at and (created is None or created < at):
                 raise InvalidValue(_("Whoever has this address was erased here."), field=kind)
