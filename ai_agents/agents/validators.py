@@ -98,7 +98,7 @@ class Written:
     sentences: tuple[Said, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Draft:
     """The texts under test."""
 
@@ -109,14 +109,19 @@ class Draft:
     written: Written
     allowed: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def plain(self) -> str:
         """Subject and body without placeholders."""
         return PLACEHOLDER.sub(" ", f"{self.subject}\n{self.body}")
 
-    @property
+    @cached_property
     def is_german(self) -> bool:
         return len(GERMAN.findall(self.plain)) >= 4
+
+    @cached_property
+    def unfounded(self) -> set[str]:
+        """The sorts of claims that stand nowhere in the record."""
+        return _claims(self.plain, self.grounds, is_german=self.is_german)
 
 
 def problems_of(
@@ -181,28 +186,27 @@ def _agreements(draft: Draft) -> str:
 
 
 def _amounts(draft: Draft) -> str:
-    is_wrong = "amount" in _claims(draft.plain, draft.grounds, is_german=draft.is_german)
-    return "state an amount of money only if we wrote it ourselves" if is_wrong else ""
+    return "state an amount of money only if we wrote it ourselves" if "amount" in draft.unfounded else ""
 
 
 def _percentages(draft: Draft) -> str:
-    is_wrong = "percentage" in _claims(draft.plain, draft.grounds, is_german=draft.is_german)
-    return "no percentage that is not in the facts" if is_wrong else ""
+    return "no percentage that is not in the facts" if "percentage" in draft.unfounded else ""
 
 
 def _figures(draft: Draft) -> str:
-    is_wrong = "number" in _claims(draft.plain, draft.grounds, is_german=draft.is_german)
-    return "no number that is not in the facts" if is_wrong else ""
+    return "no number that is not in the facts" if "number" in draft.unfounded else ""
 
 
 def _dates(draft: Draft) -> str:
-    is_wrong = "date" in _claims(draft.plain, draft.grounds, is_german=draft.is_german)
-    return "no weekday, month or date that is not in the facts" if is_wrong else ""
+    return "no weekday, month or date that is not in the facts" if "date" in draft.unfounded else ""
 
 
 def _names(draft: Draft) -> str:
-    is_wrong = "name" in _claims(draft.plain, draft.grounds, is_german=draft.is_german)
-    return "no name of a person, company, product or place that is not in the facts" if is_wrong else ""
+    return (
+        "no name of a person, company, product or place that is not in the facts"
+        if "name" in draft.unfounded
+        else ""
+    )
 
 
 def _known_marks(draft: Draft) -> str:
