@@ -26,7 +26,7 @@ _SMALL_WORDS: dict[str, frozenset[str]] = {
         "sur quand merci pouvez souhaitez bonjour".split()
     ),
     Language.SPANISH: frozenset(
-        "el los las y es usted su sus nosotros para con una dXX sobre muy como hola".split()
+        "el los las y es usted su sus nosotros para con una sobre muy como hola".split()
     ),
     Language.ITALIAN: frozenset(
         "il gli di e è lei suo sua noi per con una del della che non più questo questa quando grazie può "
