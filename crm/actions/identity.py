@@ -27,9 +27,10 @@ FREE_MAIL = frozenset(
     """.split()
 )
 _PLAIN_DOMAIN = re.compile(r"(?:(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
-_LETTERS = str.maketrans(
-    {"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
-)
+_PLAIN_LETTERS = {
+    "ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"
+}  # fmt: skip
+_LETTERS = str.maketrans(_PLAIN_LETTERS)
 
 
 def fold(text: str) -> str:
@@ -37,6 +38,14 @@ def fold(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(c for c in plain if not unicodedata.combining(c)).translate(_LETTERS)
     return " ".join(plain.split())
+
+
+def fold_sql(text: str) -> str:
+    """`fold` of an SQL expression, as SQL: marks beyond U+036F and runs of spaces stay."""
+    plain = f"lower(regexp_replace(normalize({text}, NFKD), '[\\u0300-\\u036F]', '', 'g'))"
+    for letter, letters in _PLAIN_LETTERS.items():
+        plain = f"replace({plain}, '{letter}', '{letters}')"
+    return plain
 
 
 def normalise_email(raw: str) -> tuple[str, str]:

@@ -2,15 +2,19 @@
 
 from collections import Counter
 from decimal import Decimal
+from itertools import product
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from crm import events
+from crm.actions.candidates import ALIKE
 from crm.actions.imports import cancel_import, check_import, map_import, run_import, undo_import
 from crm.actions.leads import disqualify_lead, update_lead
+from crm.actions.persons import _differ
 from crm.errors import ImportRefused, PermissionRefused, TransitionRefused
+from crm.imports.judging import _DIFFER
 from crm.imports.running import ImportRun
 from crm.imports.staging import learn_sizes
 from crm.imports.summary import analysis_choices, leads_to_analyse, problem_rows, rows_of
@@ -272,6 +276,50 @@ def test_a_colleague_on_a_shared_number_is_a_lead_of_their_own(policy: str):
     undo_import(job.pk, by=SYSTEM, in_process=True)
     work(job)
     assert list(Lead.objects.live()) == [ada]
+
+
+ONE_PERHAPS = [  # of one lead and of a row on its number: nothing says that these are two people
+    ("Ada Lovelace", "Ada"),
+    ("Ada Lovelace", "A. Lovelace"),
+    ("Ada Lovelace", "Lovelace, Ada"),
+    ("Zoë Bäcker Øst", "Zoe Backer Ost"),
+    ("Ada", "Cyd Wald"),
+]
+
+
+@pytest.mark.parametrize(("known", "named"), ONE_PERHAPS)
+def test_a_name_that_proves_nothing_is_no_way_round_the_policy(known: str, named: str):
+    lead = make_lead(name=known, phone="+49305550110")
+    content = csv_of("Name,E-mail,Phone,Company", f'"{named}",ada@x.example,+49305550110,Ltd')
+    assert counts(run(content, policy="skip")) == (0, 0, 1, 0)
+    assert Lead.objects.get().version == lead.version
+
+
+@pytest.mark.parametrize(("known", "named"), ONE_PERHAPS)
+def test_a_name_that_proves_nothing_is_no_way_to_a_colleagues_lead(known: str, named: str):
+    team = make_team()
+    lead = make_lead(name=known, phone="+49305550110", owner=make_user(team=team), team=team)
+    rep = make_user(team=make_team())
+    content = csv_of("Name,E-mail,Phone,Company", f'"{named}",ada@x.example,+49305550110,Ltd')
+    assert counts(run(content, by=actor(rep), policy="create")) == (0, 0, 1, 0)
+    assert Lead.objects.get().version == lead.version
+
+
+def test_a_file_tells_names_apart_as_the_intake_does():
+    names = [
+        "Ada Lovelace", "ADA  LOVELACE", "Lovelace, Ada", "A. Lovelace", "Ada", "Ada B", "Cyd Wald",
+        "O'Neill Ann", "Zoë Bäcker Øst", "Zoe Backer Ost", "Jürgen Weiß", "Jurgen Weiss",
+        "Анна Берг", "Олег Кац", "李 小龙", "",
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        for ours, theirs in product(names, repeat=2):
+            cursor.execute(
+                f"SELECT {_DIFFER} FROM (SELECT %(ours)s AS name) AS lead,"
+                " (SELECT NULL::text AS full_name) AS contact,"
+                " (SELECT jsonb_build_object('name', %(theirs)s::text) AS fields) AS s",
+                {"ours": ours, "theirs": theirs, "alike": ALIKE},
+            )
+            assert cursor.fetchone() == (_differ(ours, theirs),), (ours, theirs)
 
 
 def test_an_outcome_that_people_decided_outranks_the_files():
