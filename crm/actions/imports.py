@@ -244,7 +244,10 @@ def run_import(
     job = _own(import_id, by=by, states=(ImportState.CHECKED, ImportState.RUNNING))
     if job.state == ImportState.RUNNING:
         if not _is_stalled(job.job, clock.now()):
-            raise TransitionRefused(_("This import is running already."))
+            raise TransitionRefused(
+                _("This import is running already. If its process has ended, try again in %d s.")
+                % SILENT.seconds
+            )
         _start(job, phase=job.job.cursor["phase"], row=job.job.cursor.get("row", 0), in_process=in_process)
         return job
     _refuse_fields(job, by)

@@ -89,13 +89,14 @@ class Command(BaseCommand):
                     cancel_import(job.pk, by=by)
                     self.stdout.write("dry run: nothing was written")
                     return
+            done_before = job.rows_done if job.state == ImportState.RUNNING else 0
             job = self._run(job, by, options["analyse"], assign)
         except CRMError as refused:
             is_wrong_use = isinstance(refused, ImportRefused) and refused.field not in {"", "file"}
             raise CommandError(str(refused), returncode=WRONG_USE if is_wrong_use else FAILED) from None
         self._report(job, is_forecast=False)
         seconds = time.monotonic() - began
-        self.stdout.write(f"{seconds:.1f} s, {job.rows_total / seconds:,.0f} rows/s")
+        self.stdout.write(f"{seconds:.1f} s, {(job.rows_total - done_before) / seconds:,.0f} rows/s")
 
     def _prepare(self, file: Path, by: Actor, options: dict[str, Any]) -> ImportJob:
         """The uploaded and mapped import; or the one of the same file that was killed while it ran."""

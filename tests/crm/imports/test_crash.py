@@ -16,6 +16,7 @@ from django.db import connection, connections
 
 from crm.actions.imports import advance_import, check_import, run_import
 from crm.actions.intake import receive_inquiry
+from crm.errors import TransitionRefused
 from crm.imports.running import ImportRun
 from crm.models import Actor, Channel, ImportJob, ImportRow, ImportState, Inquiry, Job, Lead, MatchKey
 from crm.tasks import queue_depth, resume_imports, work_on_import
@@ -170,3 +171,10 @@ def test_no_transaction_of_an_import_lasts_a_second():
             break
         longest = max(longest, time.process_time() - began)
     assert longest < 1
+
+
+def test_an_import_that_may_still_run_is_not_taken_up_and_says_when_it_can_be():
+    job = check(people(3))
+    run_import(job.pk, by=SYSTEM, in_process=True)
+    with pytest.raises(TransitionRefused, match="If its process has ended, try again in 15 s"):
+        run_import(job.pk, by=SYSTEM, in_process=True)
