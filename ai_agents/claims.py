@@ -100,25 +100,24 @@ class Claims:
             order = self.orders.get(kind, Order(0))
             keep = order.target + order.ahead if order.target else 0
             self._put_back(in_hand[keep:])
-            del in_hand[keep:]
 
-    def forget(self, lost: set[int]) -> None:
-        """These were lost to somebody else."""
+    def forget(self, gone: set[int]) -> None:
+        """Ids of tasks that are put back, or were lost to somebody else."""
         for kind, in_hand in self._in_hand.items():
-            self._in_hand[kind] = [ready for ready in in_hand if ready.task.pk not in lost]
+            self._in_hand[kind] = [ready for ready in in_hand if ready.task.pk not in gone]
 
     def put_all_back(self) -> None:
         """Nothing in hand will be started any more."""
-        for in_hand in self._in_hand.values():
-            self._put_back(in_hand)
-            in_hand.clear()
+        self._put_back([ready for in_hand in self._in_hand.values() for ready in in_hand])
 
     def _put_back(self, surplus: list[Ready], *, error: str = "", again_s: float = 0.0) -> None:
-        if surplus:
-            queue.release([ready.task for ready in surplus], error=error, again_s=again_s)
+        if not surplus:
+            return
+        queue.release([ready.task for ready in surplus], error=error, again_s=again_s)
         for ready in surplus:
             if ready.probe:
                 self.switchboard.unused(Permit(ready.model, ready.probe))
+        self.forget({ready.task.pk for ready in surplus})
 
     def _open_day(self) -> None:
         today = queue.today()
@@ -162,19 +161,11 @@ class Claims:
         """Put back what waits for a model whose circuit has opened meanwhile, or for money that is gone."""
         if not self._in_hand[kind] or self._day is None:
             return
-        down, overdrawn = self.switchboard.down, budget.overdrawn(self._day)
-        dropped: set[int] = set()
-        for error, again_s, stuck in (
-            ("", 0.0, [one for one in self._in_hand[kind] if one.model in down and not one.probe]),
-            (
-                "over_budget",
-                OVER_BUDGET_S,
-                [one for one in self._in_hand[kind] if overdrawn.intersection(budget.scopes_of(one.task))],
-            ),
-        ):
-            self._put_back([one for one in stuck if one.task.pk not in dropped], error=error, again_s=again_s)
-            dropped.update(one.task.pk for one in stuck)
-        self.forget(dropped)
+        down = self.switchboard.down
+        self._put_back([one for one in self._in_hand[kind] if one.model in down and not one.probe])
+        overdrawn = budget.overdrawn(self._day)
+        poor = [one for one in self._in_hand[kind] if overdrawn.intersection(budget.scopes_of(one.task))]
+        self._put_back(poor, error="over_budget", again_s=OVER_BUDGET_S)
 
     # --- claiming -----------------------------------------------------------------------------------------
 
