@@ -70,10 +70,10 @@ def test_three_members_answer_and_each_user_is_held_to_its_prefix(machines: Mach
     for name in ("k3s.crt", "k3s.key"):
         (machines.folder / name).write_text((secrets / name).read_text())
     password = (secrets / "patroni-password").read_text().strip()
-    send = f"cat > /root/k3s.pem <<'X'\n{(secrets / 'k3s.crt').read_text()}X\n"
-    send += f"cat > /root/k3s.key <<'X'\n{(secrets / 'k3s.key').read_text()}X\n"
+    send = f"cat > /run/etcd-client.crt <<'X'\n{(secrets / 'k3s.crt').read_text()}X\n"
+    send += f"cat > /run/etcd-client.key <<'X'\n{(secrets / 'k3s.key').read_text()}X\n"
     machines.on("node-2", send)
-    k3s = "gardenos-etcdctl --cert /root/k3s.pem --key /root/k3s.key"
+    k3s = "gardenos-etcdctl --cert /run/etcd-client.crt --key /run/etcd-client.key"
     patroni = f"ETCDCTL_USER=patroni:{password} gardenos-etcdctl --cert /etc/gardenos/etcd/server.crt"
     patroni += " --key /etc/gardenos/etcd/server.key"
     for command in (
@@ -104,7 +104,7 @@ def test_a_snapshot_is_taken_checked_and_old_ones_go(machines: Machines):
 
 
 def test_k3s_that_ends_at_once_stops_the_run_with_its_last_words_and_the_next_run_goes_on(machines: Machines):
-    machines.on("node-2", "echo no room left on the disk > /root/k3s-is-broken")
+    machines.on("node-2", "echo no room left on the disk > /run/k3s.broken")
     before = machines.state()
     assert machines.script("setup-gardenos-k3s.sh", "--dry-run").returncode == 0
     assert machines.state() == before
@@ -112,7 +112,7 @@ def test_k3s_that_ends_at_once_stops_the_run_with_its_last_words_and_the_next_ru
     assert said.returncode == 1
     assert "node-2: k3s.service ended at once: level=fatal msg=no room left on the disk" in said.stdout
     assert machines.on("node-3", "test -e /usr/local/bin/k3s", check=False).returncode == 1
-    machines.on("node-2", "rm /root/k3s-is-broken")
+    machines.on("node-2", "rm /run/k3s.broken")
     assert machines.script("setup-gardenos-k3s.sh").returncode == 0
     before = machines.state()
     found = machines.results(machines.script("setup-gardenos-k3s.sh", "--json"))
