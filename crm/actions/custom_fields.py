@@ -1,6 +1,6 @@
 """The customer's own fields: known keys, right types, and what becomes of values when a field changes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -10,9 +10,9 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from crm.errors import InvalidValue, PermissionRefused
-from crm.models import Actor, CustomField, FieldType, Role, acting
+from crm.models import CustomField, FieldType, acting
 from crm.models.hidden import is_hiding, without_addresses
-from crm.models.leads import RANKS
+from crm.models.leads import RANKS, roles_up_to
 
 MAX_TEXT = 2_000
 MOST_FIELDS = 100  # of one target, retired ones included
@@ -31,12 +31,13 @@ def checked_custom(values: Any, target: str = "lead", *, is_asked: bool = False)
         return {}
     fields = CustomField.objects.filter(target=target, key__in=[str(k)[:60] for k in values])
     known = {f.key: f for f in fields}
-    readable, writable = keys_for(known.values(), acting())
+    who = acting().user
+    roles = roles_up_to(who.role) if who else RANKS
     checked = {}
     for key, value in values.items():
-        if key not in readable:
+        if key not in known or known[key].read_from not in roles:
             raise InvalidValue(_("There is no field “%s”.") % str(key)[:60], field=f"custom.{str(key)[:60]}")
-        if key not in writable:
+        if known[key].write_from not in roles:
             raise PermissionRefused(
                 _("Your role may read “%s”, not fill it in.") % known[key].label, field=f"custom.{key}"
             )
@@ -68,17 +69,6 @@ def refuse_missing(custom: Mapping[str, Any] | None, target: str = "lead") -> No
 
 def _is_needed(key: str, label: str) -> InvalidValue:
     return InvalidValue(_("“%s” is needed.") % label, field=f"custom.{key}")
-
-
-def keys_for(fields: Iterable[CustomField], who: Actor) -> tuple[set[str], set[str]]:
-    """Of these fields the keys that `who` may read, and those that they may fill in. No query."""
-    if who.user is None:
-        keys = {field.key for field in fields}
-        return keys, keys
-    rank = RANKS.index(Role(who.user.role))
-    fields = list(fields)
-    readable = {field.key for field in fields if RANKS.index(Role(field.read_from)) <= rank}
-    return readable, {field.key for field in fields if RANKS.index(Role(field.write_from)) <= rank}
 
 
 def merged_custom(kept: dict[str, Any], values: Any, *, target: str, is_asked: bool) -> dict[str, Any]:

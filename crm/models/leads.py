@@ -710,6 +710,11 @@ class FieldType(models.TextChoices):
 RANKS = (Role.READ_ONLY, Role.REP, Role.MANAGER, Role.ADMIN)  # each may what those before it may
 
 
+def roles_up_to(role: str) -> tuple[Role, ...]:
+    """This role and those below it."""
+    return RANKS[: RANKS.index(Role(role)) + 1]
+
+
 class CustomFieldQuerySet(models.QuerySet["CustomField"]):
     def visible_to(self, who: User | Actor) -> Self:
         """The fields that this person's role may read. The system reads all."""
@@ -723,7 +728,7 @@ class CustomFieldQuerySet(models.QuerySet["CustomField"]):
         user = who.user if isinstance(who, Actor) else who
         if user is None:
             return self
-        roles = RANKS[: RANKS.index(Role(user.role)) + 1] if user.is_active else ()
+        roles = roles_up_to(user.role) if user.is_active else ()
         return self.filter(**{f"{name}__in": roles})
 
 
