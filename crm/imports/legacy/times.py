@@ -17,24 +17,19 @@ EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)  # what is older was never filled in
 
 
 def moment(value: Any, *, zone: ZoneInfo, field: str) -> datetime | None:
-    """The aware time (UTC) that a column's value means; None for none.
-
-    A time without a zone, and the first moment of a day without a time, are those of `zone`. Texts are read
-    as ISO 8601. Raises InvalidValue naming the field for anything else, and for what lies in the future.
-    """
-    if value is None or value == "":
-        return None
-    found = _parsed(value, zone)
-    if found is None or found < EARLIEST:
-        words = _("“%s” is no time of the past, such as 2026-03-01T09:00:00Z or 2026-03-01.")
-        raise InvalidValue(words % str(value)[:60], field=field)
-    if found > clock.now():
+    """As `coming`, of what has happened. Raises InvalidValue naming the field also for the future."""
+    found = coming(value, zone=zone, field=field)
+    if found and found > clock.now():
         raise InvalidValue(_("%s lies in the future.") % str(value)[:60], field=field)
     return found
 
 
 def coming(value: Any, *, zone: ZoneInfo, field: str) -> datetime | None:
-    """The same for what may lie ahead. Raises InvalidValue naming the field."""
+    """The aware time (UTC) that a column's value means, which may lie ahead; None for none.
+
+    A time without a zone, and the first moment of a day without a time, are those of `zone`. Texts are read
+    as ISO 8601. Raises InvalidValue naming the field for anything else.
+    """
     if value is None or value == "":
         return None
     found = _parsed(value, zone)

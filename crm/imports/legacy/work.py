@@ -81,9 +81,7 @@ class Work:
     users: dict[str, User] = field(default_factory=dict)
     # kind -> their id -> our key; None: a dry run would make it
     became: dict[str, dict[str, int | None]] = field(default_factory=lambda: defaultdict(dict))
-
     kinds: dict[str, str] = field(default_factory=dict)  # their id of a stage -> open, won or lost
-
     erased: dict[str, datetime] = field(default_factory=erased_ways)
 
     def refuse_erased(self, row: dict[str, Any], created: datetime | None, country: str = "") -> None:
