@@ -89,8 +89,8 @@ class Addresses:
         """Whether what stands there is this person's: by e-mail address, or by number where no e-mail address
         is given. Families share a number.
         """
-        texts = [text for text in _texts(value) if len(text) <= LONGEST]
-        mails = [forms for text in texts for found in _MAIL.findall(text) if (forms := _mail(found))]
+        texts = _short_texts(value)
+        mails = _mails(texts)
         if mails:
             return any(self.mails & forms for forms in mails)
         return any(_is_number(text, phone) for text in texts for phone in self.phones)
@@ -105,6 +105,15 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(one)
     elif isinstance(value, str | int) and not isinstance(value, bool):
         yield str(value)
+
+
+def _short_texts(value: Any) -> list[str]:
+    return [text for text in _texts(value) if len(text) <= LONGEST]
+
+
+def _mails(texts: list[str]) -> list[frozenset[str]]:
+    """The normal forms of each e-mail address that stands there."""
+    return [forms for text in texts for found in _MAIL.findall(text) if (forms := _mail(found))]
 
 
 def _mail(text: str) -> frozenset[str]:
@@ -128,9 +137,8 @@ def ways_in(value: Any, *, country: str = "") -> frozenset[tuple[str, str]]:
 
     `country`: of numbers without their country's code, where the document has none of its own.
     """
-    texts = [text for text in _texts(value) if len(text) <= LONGEST]
-    mails = [forms for text in texts for found in _MAIL.findall(text) if (forms := _mail(found))]
-    ways = {(str(PointKind.EMAIL), form) for forms in mails for form in forms}
+    texts = _short_texts(value)
+    ways = {(str(PointKind.EMAIL), form) for forms in _mails(texts) for form in forms}
     own = value.get("country") if isinstance(value, dict) else ""
     country = own if isinstance(own, str) and len(own) == 2 else country
     for text in texts:
