@@ -11,10 +11,8 @@ from crm.errors import is_outage
 from crm.mail.transport import deliver
 
 log = logging.getLogger(__name__)
-BOOK_FOR_S, AGAIN_S = (
-    60,
-    1,
-)  # with what a sending task may last before (45 s) below the queue's limit of 120 s
+BOOK_FOR_S = 60  # with what a sending task may last before (45 s) below the queue's limit of 120 s
+AGAIN_S = 1
 
 
 def deliver_claimed(claim: Claim) -> None:

@@ -13,10 +13,8 @@ from crm.models.quotable import QUOTABLE_FIELDS, field_text
 from crm.web import words
 
 MOST_FACTS = 40
-LEAST, LEAST_MARKED = (
-    9,
-    5,
-)  # letters of a run of words that is worth a line, by chance or in a marked sentence
+LEAST = 9  # letters of a run of words that is worth a line
+LEAST_MARKED = 5  # the same in a sentence that the agent marked
 _ROWS: dict[str, tuple[Any, str, str]] = {  # sort -> rows, their text, their moment
     FactorSource.INQUIRY: (Inquiry.objects, "message", "received_at"),
     FactorSource.MESSAGE: (Message.objects, "text", "occurred_at"),
